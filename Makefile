@@ -1,0 +1,174 @@
+# Everything that is done to this tree is a target here; `make` alone lists them.
+# Needed: Go. For `make test` also Node.js 20 and a C compiler; the recipes say so.
+
+SHELL         := bash
+.SHELLFLAGS   := -eu -o pipefail -c
+MAKEFLAGS     += --no-builtin-rules
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL: # each recipe uses all cores by itself
+
+# Tools that are fetched, pinned here and nowhere else. Go and the modules are
+# pinned in go.mod, Azurite in package.json. golangci-lint brings the formatters
+# and analysers (gofumpt, goimports, staticcheck) with it.
+GOLANGCI_LINT_VERSION := v2.15.0
+GOVULNCHECK_VERSION   := v1.8.0
+NODE_MAJOR            := 20
+
+GOLANGCI_LINT := bin/tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
+GOVULNCHECK   := bin/tools/govulncheck-$(GOVULNCHECK_VERSION)
+AZURITE       := node_modules/.package-lock.json
+
+# What a person may set: make lab LAB='--scenario first-crashes', make fuzz FUZZTIME=1m.
+LAB         ?=
+FUZZTIME    ?= 10s
+BENCH       ?= .
+TESTTIMEOUT ?= 10m
+VERSION     ?= $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null || echo development)
+
+# What the function app runs on; `make start` builds for this machine instead.
+APP_OS   := linux
+APP_ARCH := amd64
+
+# Packages whose tests write documents or golden files with -update.
+GENERATED := ./internal/announce ./internal/manifest ./internal/pair
+
+sources       = $(wildcard cmd handlers internal tools)
+packages_with = $(sort $(patsubst %/,./%,$(dir $(shell grep -rlE --include='*_test.go' '$(1)' $(sources)))))
+
+##@ Try it
+
+.PHONY: lab
+lab: build ## play a failover in the simulated world: make lab LAB='--scenario NAME'
+	bin/tandem lab $(LAB)
+
+.PHONY: build
+build: ## build bin/tandem for this machine
+	go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/tandem ./cmd/tandem
+
+##@ Check it
+
+.PHONY: test
+test: need-cc $(AZURITE) ## run all tests, with the race detector and in random order
+	CGO_ENABLED=1 go test -race -shuffle=on -timeout $(TESTTIMEOUT) ./...
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## run the linters and check the formatting
+	$(GOLANGCI_LINT) run ./...
+
+.PHONY: fuzz
+fuzz: ## fuzz every target for FUZZTIME (10s)
+	for package in $(call packages_with,^func Fuzz); do \
+		targets=$$(go test -list '^Fuzz' "$$package" | grep '^Fuzz'); \
+		for target in $$targets; do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+		done; \
+	done
+
+.PHONY: bench
+bench: app ## run the benchmarks: make bench BENCH=Decide
+	@echo "machine: $$(uname -sm), $$(getconf _NPROCESSORS_ONLN) cores," \
+		"$$(sed -n '/^model name/ { s/^[^:]*: //p; q; }' /proc/cpuinfo 2>/dev/null || sysctl -n machdep.cpu.brand_string), $$(go env GOVERSION)"
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 30m $(call packages_with,^func Benchmark)
+
+.PHONY: vuln
+vuln: $(GOVULNCHECK) ## look for known vulnerabilities in what the program calls
+	@status=0; $(GOVULNCHECK) ./... || status=$$?; \
+	case $$status in \
+		0) ;; \
+		3) exit 1 ;; \
+		*) echo 'govulncheck could not run, so nothing was checked; is its database reachable?' >&2 ;; \
+	esac
+
+.PHONY: smoke
+smoke: build ## play the lab's first story at full speed and look only at how it ends
+	@mkdir -p build
+	bin/tandem lab --list
+	bin/tandem lab -o json > build/smoke.json
+	@echo 'the story ended as expected: build/smoke.json'
+
+.PHONY: verify
+verify: lint test package smoke ## all of what CI runs, and nothing else
+
+##@ Change it
+
+.PHONY: fmt
+fmt: $(GOLANGCI_LINT) ## format the Go files
+	$(GOLANGCI_LINT) fmt
+
+.PHONY: generate
+generate: ## write the generated documents and golden files anew; read the diff
+	go test $(GENERATED) -update
+
+##@ Deploy it
+
+.PHONY: app
+app: ## stage the function app in build/app, the same bytes every time
+	CGO_ENABLED=0 GOOS=$(APP_OS) GOARCH=$(APP_ARCH) go build -trimpath -buildvcs=false \
+		-ldflags '-s -w -buildid= -X main.version=$(VERSION)' -o build/tandem-$(APP_OS)-$(APP_ARCH) ./cmd/tandem
+	go run ./tools/package stage build/tandem-$(APP_OS)-$(APP_ARCH) build/app
+
+.PHONY: package
+package: app ## zip build/app to build/tandem.zip, the same bytes every time
+	go run ./tools/package zip build/app build/tandem.zip
+
+.PHONY: start
+start: APP_OS   = $(shell go env GOHOSTOS)
+start: APP_ARCH = $(shell go env GOHOSTARCH)
+start: need-func $(AZURITE) app ## run the function app on this machine, under Core Tools and Azurite
+	cp local.settings.json build/app/
+	scripts/start build/app
+
+.PHONY: clean
+clean: ## remove what was built; tools and node_modules stay
+	rm -rf build bin/tandem
+
+# What the recipes need, and where it comes from.
+
+.PHONY: need-node
+need-node:
+	@version=$$(node --version 2>/dev/null || true); major=$${version#v}; major=$${major%%.*}; \
+	if [[ $${major:-0} -lt $(NODE_MAJOR) ]] || ! command -v npm >/dev/null; then \
+		echo "Node.js $(NODE_MAJOR) or later with npm is needed for Azurite, the storage emulator; found: $${version:-no node}." >&2; \
+		echo 'Install it from https://nodejs.org or by your package manager, and run this again.' >&2; \
+		exit 1; \
+	fi
+
+.PHONY: need-cc
+need-cc:
+	@read -r cc _ <<< "$$(go env CC)"; \
+	if [[ $$(go env GOOS) != darwin ]] && ! command -v "$$cc" >/dev/null; then \
+		echo "A C compiler is needed for the race detector; found no $$cc." >&2; \
+		echo 'Install gcc and the C library headers (Debian: apt-get install gcc libc6-dev), and run this again.' >&2; \
+		exit 1; \
+	fi
+
+.PHONY: need-func
+need-func:
+	@command -v func >/dev/null || { \
+		echo 'Azure Functions Core Tools (func) are needed: https://learn.microsoft.com/azure/azure-functions/functions-run-local' >&2; exit 1; }
+
+# npm writes this file last, so it is older than the lock file only where an
+# installation is missing, was interrupted or is of another version.
+$(AZURITE): package-lock.json package.json | need-node
+	npm ci
+	@touch $@
+
+# A tool is built by the Go of go.mod, because an older Go's linter refuses newer
+# code, and has its version in its name, so that a new pin is a new file.
+bin/tools/golangci-lint-%:
+	$(call install,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$*)
+
+bin/tools/govulncheck-%:
+	$(call install,golang.org/x/vuln/cmd/govulncheck,$*)
+
+define install
+GOTOOLCHAIN=$$(go env GOVERSION) GOBIN=$(CURDIR)/bin/tools go install $(1)@$(2)
+mv bin/tools/$(notdir $(1)) $@
+endef
+
+.PHONY: help
+help:
+	@awk '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		match($$0, /^[a-z]+:.*## /) { split($$0, part, ":"); printf "  %-9s %s\n", part[1], substr($$0, RLENGTH + 1) }' $(MAKEFILE_LIST)

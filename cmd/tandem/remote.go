@@ -1,0 +1,67 @@
+package main
+
+import (
+	"crypto/tls"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tandem/internal/api"
+)
+
+// addServer gives a command the flags that say which server it talks to.
+func addServer(cmd *cobra.Command, c *console) {
+	cmd.Flags().String("server", c.setting("TANDEM_SERVER"), "address of the function app, or TANDEM_SERVER")
+	cmd.Flags().String("key", "", "function key, or TANDEM_KEY")
+}
+
+// client makes the client of the operator API from the flags.
+func (c *console) client(cmd *cobra.Command) (*api.Client, error) {
+	server, _ := cmd.Flags().GetString("server") // added by addServer
+	key, _ := cmd.Flags().GetString("key")       // added by addServer
+	if server == "" {
+		return nil, badInput("no server: give --server or TANDEM_SERVER, for example https://tandem-weu.azurewebsites.net")
+	}
+	if key == "" {
+		key = c.setting("TANDEM_KEY")
+	}
+	return api.NewClient(server, key, &http.Client{
+		Timeout: 60 * time.Second,
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
+		},
+	})
+}
+
+func (c *console) setting(name string) string {
+	for _, kv := range c.environ {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// completePairs completes names of pairs from the server.
+func (c *console) completePairs(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	client, err := c.client(cmd)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	pairs, err := client.Pairs(cmd.Context())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, p := range pairs {
+		if strings.HasPrefix(p.Name, prefix) {
+			names = append(names, p.Name)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,126 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"tandem/internal/pair"
+)
+
+// answerMax bounds what is read of an answer: a page of 200 journal entries.
+const answerMax = 64 << 20
+
+// Client calls the operator API. The commands use it, whether the server is a
+// function app, a local one, or the lab.
+type Client struct {
+	base string
+	key  string
+	http *http.Client
+}
+
+// NewClient takes the server's address, for example
+// https://tandem-weu.azurewebsites.net, and the function key, which travels in
+// a header and never in the address.
+func NewClient(server, key string, c *http.Client) (*Client, error) {
+	u, err := url.Parse(server)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return nil, fmt.Errorf("server %q: expected an address such as https://tandem-weu.azurewebsites.net: %w", server, pair.ErrInvalid)
+	}
+	return &Client{base: strings.TrimRight(server, "/"), key: key, http: c}, nil
+}
+
+// Apply defines a pair by its file.
+func (c *Client) Apply(ctx context.Context, name string, file []byte, dryRun bool) (Applied, error) {
+	path := "/api/pairs/" + url.PathEscape(name)
+	if dryRun {
+		path += "?dryRun=true"
+	}
+	var out Applied
+	err := c.call(ctx, http.MethodPut, path, file, &out)
+	return out, err
+}
+
+// Pairs lists every pair, page by page.
+func (c *Client) Pairs(ctx context.Context) ([]Status, error) {
+	var all []Status
+	after := ""
+	for {
+		var page Pairs
+		if err := c.call(ctx, http.MethodGet, "/api/pairs?after="+url.QueryEscape(after), nil, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Pairs...)
+		if after = page.Next; after == "" {
+			return all, nil
+		}
+	}
+}
+
+// Pair shows one pair.
+func (c *Client) Pair(ctx context.Context, name string) (Status, error) {
+	var out Status
+	err := c.call(ctx, http.MethodGet, "/api/pairs/"+url.PathEscape(name), nil, &out)
+	return out, err
+}
+
+// Journal reads the newest entries of a pair's journal that are older than
+// before; an empty before starts with the newest.
+func (c *Client) Journal(ctx context.Context, name string, limit int, before string) (Journal, error) {
+	var out Journal
+	q := url.Values{"limit": {strconv.Itoa(limit)}, "before": {before}}
+	err := c.call(ctx, http.MethodGet, "/api/pairs/"+url.PathEscape(name)+"/journal?"+q.Encode(), nil, &out)
+	return out, err
+}
+
+// Entry reads one entry of a pair's journal.
+func (c *Client) Entry(ctx context.Context, name, id string) (pair.Entry, error) {
+	var out pair.Entry
+	err := c.call(ctx, http.MethodGet, "/api/pairs/"+url.PathEscape(name)+"/journal/"+url.PathEscape(id), nil, &out)
+	return out, err
+}
+
+func (c *Client) call(ctx context.Context, method, path string, body []byte, out any) error {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("%s %s: %w: %w", method, path, pair.ErrInvalid, err)
+	}
+	if c.key != "" {
+		req.Header.Set("X-Functions-Key", c.key)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("call the operator API: %w: %w", pair.ErrUnreachable, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, answerMax))
+	if err != nil {
+		return fmt.Errorf("%s %s: read the answer: %w: %w", method, path, pair.ErrUnreachable, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return failure(resp, path, b)
+	}
+	if err := json.Unmarshal(b, out); err != nil {
+		return fmt.Errorf("%s %s: answer of %s: %w: %w", method, path, c.base, pair.ErrUnreadable, err)
+	}
+	return nil
+}
+
+// failure turns an answer that is not 200 into an error. The host itself
+// answers without a body when the key is wrong.
+func failure(resp *http.Response, path string, b []byte) error {
+	var p Problem
+	if json.Unmarshal(b, &p) == nil && p.Kind != "" {
+		return &Error{Problem: p}
+	}
+	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
+		return fmt.Errorf("%s: status %d: the function key is missing or wrong, give it with --key or TANDEM_KEY: %w", path, resp.StatusCode, pair.ErrRefused)
+	}
+	return fmt.Errorf("%s: status %d without an explanation: %w", path, resp.StatusCode, pair.ErrUnreachable)
+}

@@ -1,0 +1,253 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"tandem/internal/manifest"
+	"tandem/internal/pair"
+)
+
+const (
+	// bodyMax bounds what is read of a request.
+	bodyMax = 1 << 20
+	// pageMax bounds a page of a list.
+	pageMax = 200
+)
+
+// Store is what the API reads and defines.
+type Store interface {
+	Load(ctx context.Context, name string) (pair.Snapshot, error)
+	Define(ctx context.Context, d pair.Definition, posts func(epoch uint64) []pair.Post) (pair.Snapshot, error)
+	Pairs(ctx context.Context) iter.Seq2[string, error]
+	Journal(ctx context.Context, name string, limit int, before string) ([]pair.Entry, error)
+	Entry(ctx context.Context, name, id string) (pair.Entry, error)
+}
+
+// Options are the parts of the server.
+type Options struct {
+	Store Store
+	Log   *slog.Logger
+	Now   func() time.Time // default time.Now
+}
+
+type server struct{ Options }
+
+// NewServer returns the routes, all under /api/. Who may call them is decided
+// before: by the host's function key, and by platform authentication where it
+// is configured (DESIGN section 4).
+func NewServer(o Options) (http.Handler, error) {
+	if o.Store == nil || o.Log == nil {
+		return nil, errors.New("make operator API: options Store and Log must be given")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &server{o}
+	mux := http.NewServeMux()
+	mux.Handle("GET /api/pairs", s.answer(s.list))
+	mux.Handle("GET /api/pairs/{pair}", s.answer(s.show))
+	mux.Handle("PUT /api/pairs/{pair}", s.answer(s.define))
+	mux.Handle("GET /api/pairs/{pair}/journal", s.answer(s.journal))
+	mux.Handle("GET /api/pairs/{pair}/journal/{id}", s.answer(s.entry))
+	mux.Handle("/", s.answer(func(r *http.Request) (any, error) {
+		return nil, fmt.Errorf("%s %s: no such route: %w", r.Method, r.URL.Path, pair.ErrNotFound)
+	}))
+	return mux, nil
+}
+
+// answer makes a handler of a function that returns a form or an error.
+func (s *server) answer(f func(*http.Request) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		form, err := f(r)
+		if err == nil {
+			s.write(w, r, http.StatusOK, "application/json", form)
+			return
+		}
+		p := problemOf(err)
+		if mistakes, ok := errors.AsType[manifest.Problems](err); ok {
+			p.Mistakes = mistakesOf(mistakes)
+		}
+		if p.Status >= http.StatusInternalServerError {
+			s.Log.ErrorContext(r.Context(), "operator API failed", "method", r.Method, "path", r.URL.Path, "error", err.Error())
+		}
+		s.write(w, r, p.Status, "application/problem+json", p)
+	})
+}
+
+func (s *server) write(w http.ResponseWriter, r *http.Request, status int, kind string, form any) {
+	b, err := json.Marshal(form)
+	if err != nil {
+		s.Log.ErrorContext(r.Context(), "operator API answer cannot be written", "error", err.Error())
+		status, b = http.StatusInternalServerError, []byte(`{"kind":"internal","status":500}`)
+	}
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)+1))
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(b, '\n')) // the caller is gone: nobody to tell
+}
+
+// list answers a page of pairs; after continues it.
+func (s *server) list(r *http.Request) (any, error) {
+	out := Pairs{V: Version, Pairs: []Status{}}
+	after := r.URL.Query().Get("after")
+	for name, err := range s.Store.Pairs(r.Context()) {
+		if err != nil {
+			return nil, err
+		}
+		if name <= after {
+			continue
+		}
+		if len(out.Pairs) == pageMax {
+			out.Next = out.Pairs[pageMax-1].Name
+			break
+		}
+		st, err := s.status(r.Context(), name)
+		if errors.Is(err, pair.ErrNotFound) {
+			continue // deleted since the list was read
+		}
+		if err != nil {
+			return nil, err
+		}
+		out.Pairs = append(out.Pairs, st)
+	}
+	return out, nil
+}
+
+func (s *server) show(r *http.Request) (any, error) {
+	return s.status(r.Context(), r.PathValue("pair"))
+}
+
+// status reads one pair. One that is too new for this release is shown with a
+// warning instead of hidden behind an error.
+func (s *server) status(ctx context.Context, name string) (Status, error) {
+	snap, err := s.Store.Load(ctx, name)
+	if errors.Is(err, pair.ErrTooNew) {
+		st := statusOf(snap)
+		st.Name, st.Warning = name, "written by a newer release: this one only observes the pair"
+		return st, nil
+	}
+	if err != nil {
+		return Status{}, err
+	}
+	return statusOf(snap), nil
+}
+
+// define takes one pair file. With dryRun=true it only says what would happen.
+func (s *server) define(r *http.Request) (any, error) {
+	d, err := readDefinition(r)
+	if err != nil {
+		return nil, err
+	}
+	name := r.PathValue("pair")
+	if d.Name != name {
+		return nil, fmt.Errorf("pair %q in the file, %q in the path: expected the same: %w", d.Name, name, pair.ErrInvalid)
+	}
+	out := Applied{V: Version, Name: name, DryRun: r.URL.Query().Get("dryRun") == "true"}
+	if out.Change, err = s.difference(r.Context(), d); err != nil || out.DryRun || out.Change == "unchanged" {
+		return out, err
+	}
+	_, err = s.Store.Define(r.Context(), d, func(epoch uint64) []pair.Post { return s.applied(d, epoch) })
+	return out, err
+}
+
+// applied is the journal's entry of a new or changed definition.
+func (s *server) applied(d pair.Definition, epoch uint64) []pair.Post {
+	b, err := json.Marshal(d)
+	if err != nil {
+		panic("api: a definition that cannot be written: " + err.Error()) // it was read from text
+	}
+	return []pair.Post{{
+		V: pair.Version, MinReader: pair.MinReader, ID: pair.ID(d.Name, epoch, 1), Kind: pair.PostJournal,
+		At: s.Now().UTC().Truncate(time.Millisecond), Type: pair.EntryApplied, Body: b,
+	}}
+}
+
+func readDefinition(r *http.Request) (pair.Definition, error) {
+	b, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, bodyMax))
+	if _, over := errors.AsType[*http.MaxBytesError](err); over {
+		return pair.Definition{}, fmt.Errorf("pair file: more than %d bytes: %w", bodyMax, pair.ErrTooLarge)
+	}
+	if err != nil {
+		return pair.Definition{}, fmt.Errorf("read pair file: %w: %w", pair.ErrUnreachable, err)
+	}
+	if len(b) == 0 {
+		return pair.Definition{}, fmt.Errorf("pair file: empty; the host passes a body on only with Content-Length: %w", pair.ErrInvalid)
+	}
+	ds, err := manifest.Read("pair file", bytes.NewReader(b))
+	if err != nil {
+		return pair.Definition{}, fmt.Errorf("%w: %w", pair.ErrInvalid, err)
+	}
+	if len(ds) != 1 {
+		return pair.Definition{}, fmt.Errorf("pair file holds %d pairs, expected one: %w", len(ds), pair.ErrInvalid)
+	}
+	return ds[0], nil
+}
+
+func (s *server) difference(ctx context.Context, d pair.Definition) (string, error) {
+	snap, err := s.Store.Load(ctx, d.Name)
+	switch {
+	case errors.Is(err, pair.ErrNotFound):
+		return "created", nil
+	case err != nil:
+		return "", err
+	}
+	a, err := json.Marshal(snap.Definition)
+	if err != nil {
+		return "", err
+	}
+	b, err := json.Marshal(d)
+	if err != nil {
+		return "", err
+	}
+	if string(a) == string(b) {
+		return "unchanged", nil
+	}
+	return "changed", nil
+}
+
+func (s *server) journal(r *http.Request) (any, error) {
+	limit := 20
+	if text := r.URL.Query().Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > pageMax {
+			return nil, fmt.Errorf("limit %q: expected a number from 1 to %d: %w", text, pageMax, pair.ErrInvalid)
+		}
+		limit = n
+	}
+	name := r.PathValue("pair")
+	if _, err := s.status(r.Context(), name); err != nil {
+		return nil, err
+	}
+	entries, err := s.Store.Journal(r.Context(), name, limit, r.URL.Query().Get("before"))
+	if err != nil {
+		return nil, err
+	}
+	out := Journal{V: Version, Entries: append([]pair.Entry{}, entries...)}
+	if len(entries) == limit {
+		out.Next = entries[limit-1].ID
+	}
+	return out, nil
+}
+
+func (s *server) entry(r *http.Request) (any, error) {
+	return s.Store.Entry(r.Context(), r.PathValue("pair"), r.PathValue("id"))
+}
+
+func mistakesOf(ps manifest.Problems) []Mistake {
+	out := make([]Mistake, len(ps))
+	for i, p := range ps {
+		out[i] = Mistake{Line: p.Line, Field: p.Field, Value: p.Value, Expected: p.Expected}
+	}
+	return out
+}

@@ -1,0 +1,155 @@
+// Package app assembles the program from its parts, in the same way for the
+// function app and for the lab.
+//
+// It decides nothing and talks to nobody; it only says which part gets which.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
+
+	"tandem/handlers"
+	"tandem/internal/api"
+	"tandem/internal/azure/arm"
+	"tandem/internal/azure/events"
+	"tandem/internal/control"
+	"tandem/internal/loadmaster"
+	"tandem/internal/pair"
+	"tandem/internal/probe"
+	"tandem/internal/store"
+)
+
+// Options are the parts that differ between the function app and the lab.
+// Store, Secrets, Credential, Client, Log and Worker are required.
+type Options struct {
+	Store      *store.Store
+	Secrets    loadmaster.Secrets
+	Credential azcore.TokenCredential
+	Cloud      cloud.Configuration
+	// Client sends the requests to Azure; it must not retry.
+	Client *http.Client
+	// DialContext and Proxy are the way to the units.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+	Proxy       func(*http.Request) (*url.URL, error)
+	// Topic is the custom topic for events; empty publishes none. TopicKey is
+	// its access key; empty uses the identity.
+	Topic    string
+	TopicKey string
+	// Own is our identity in events, so that our own writes wake nobody.
+	Own events.Own
+	// Peers are those who may call the handler; nil is this machine only.
+	Peers []netip.Prefix
+	// Worker names this process in leases.
+	Worker  string
+	MaxMode pair.Mode
+	Budget  time.Duration // of one pass, default 20 s
+	Lease   time.Duration // default 30 s
+	Seed    uint64        // of the jitters
+	Log     *slog.Logger
+}
+
+// App is the assembled program.
+type App struct {
+	handler http.Handler
+	units   *loadmaster.Client
+	idle    []interface{ CloseIdleConnections() }
+}
+
+// New assembles the program. It starts nothing and calls nobody.
+func New(o Options) (*App, error) {
+	units, err := loadmaster.New(loadmaster.Options{Secrets: o.Secrets, DialContext: o.DialContext, Proxy: o.Proxy, Log: o.Log, Seed: o.Seed})
+	if err != nil {
+		return nil, fmt.Errorf("assemble the program: %w", err)
+	}
+	checks, err := probe.New(probe.Options{DialContext: o.DialContext, Proxy: o.Proxy})
+	if err != nil {
+		return nil, fmt.Errorf("assemble the program: %w", err)
+	}
+	platform, err := arm.New(arm.Options{Cloud: o.Cloud, Credential: o.Credential, Transport: o.Client, Log: o.Log, Seed: o.Seed + 1})
+	if err != nil {
+		return nil, fmt.Errorf("assemble the program: %w", err)
+	}
+	publisher, err := newPublisher(o)
+	if err != nil {
+		return nil, fmt.Errorf("assemble the program: %w", err)
+	}
+	controller, err := control.New(control.Options{
+		Store: o.Store, Outbox: o.Store, Publisher: publisher, Units: units, Checks: checks, Platform: platform,
+		Log: o.Log, Worker: o.Worker, MaxMode: o.MaxMode, Budget: o.Budget, Lease: o.Lease,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("assemble the program: %w", err)
+	}
+	routes, err := api.NewServer(api.Options{Store: o.Store, Log: o.Log})
+	if err != nil {
+		return nil, fmt.Errorf("assemble the program: %w", err)
+	}
+	handler, err := handlers.New(handlers.Options{
+		Program: &control.Waker{Index: o.Store, Queue: o.Store, Controller: controller, Log: o.Log},
+		API:     routes, Own: o.Own, Log: o.Log, Peers: o.Peers,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("assemble the program: %w", err)
+	}
+	return &App{handler: handler, units: units, idle: []interface{ CloseIdleConnections() }{o.Client}}, nil
+}
+
+// newPublisher returns nil, which publishes nothing, where no topic is given.
+func newPublisher(o Options) (control.Publisher, error) {
+	if o.Topic == "" {
+		return nil, nil
+	}
+	p := events.PublisherOptions{Endpoint: o.Topic, Credential: o.Credential, Transport: o.Client}
+	if o.TopicKey != "" {
+		p.Credential, p.Key = nil, azcore.NewKeyCredential(o.TopicKey)
+	}
+	publisher, err := events.NewPublisher(p)
+	if err != nil {
+		return nil, err
+	}
+	return publisher, nil
+}
+
+// Handler is the custom handler that the Functions host calls.
+func (a *App) Handler() http.Handler { return a.handler }
+
+// Close gives up idle connections. Nothing else has to end: state is safe at
+// every instant (functions-host.md 0.1 fact 3).
+func (a *App) Close() {
+	a.units.Close()
+	for _, c := range a.idle {
+		c.CloseIdleConnections()
+	}
+}
+
+// Serve answers on the listener until ctx ends, and then lets running requests
+// end for as long as grace.
+func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger, grace time.Duration) error {
+	s := &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(l) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		return errors.Join(fmt.Errorf("stop serving on %s: %w", l.Addr(), err), s.Close())
+	}
+	return nil
+}

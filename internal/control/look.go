@@ -1,0 +1,143 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync"
+	"time"
+
+	"tandem/internal/pair"
+)
+
+// balancersEvery is how often a quiet pair's load balancers are read. Reading
+// them at every pass would exhaust the subscription's budget at 500 pairs
+// (azure.md 1.10).
+const balancersEvery = 5 * time.Minute
+
+// look observes both units, and the platform where that is worth its price.
+func (p *pass) look(ctx context.Context) {
+	d := &p.snap.Definition
+	p.in = pair.Input{Definition: *d, MaxMode: p.MaxMode, Record: p.snap.Record, Evidence: p.cause.Evidence, Open: p.snap.Intents}
+	seen := &p.in.Observation
+	both(func(r pair.Role) {
+		check := make(chan pair.CheckSeen, 1)
+		go func() { check <- p.askCheckPort(ctx, d, r) }()
+		seen.Unit(r).API = p.askAPI(ctx, d, r)
+		seen.Unit(r).Check = <-check
+	})
+	p.refresh(ctx)
+	if pair.Classify(seen, &p.snap.Record) != p.snap.Record.Situation {
+		p.readPower(ctx)
+	}
+	if p.balancersDue() {
+		p.readBalancers(ctx)
+	}
+}
+
+// both does something about both units at once and waits for it.
+func both(do func(pair.Role)) {
+	var wg sync.WaitGroup
+	for _, r := range pair.Roles {
+		wg.Go(func() { do(r) })
+	}
+	wg.Wait()
+}
+
+func (p *pass) askAPI(ctx context.Context, d *pair.Definition, r pair.Role) pair.APISeen {
+	report, err := p.Units.Report(ctx, d.Units.Of(r))
+	return pair.APISeen{Answer: apiAnswer(err), At: p.now(), Report: report}
+}
+
+// staleAfter is the age at which an answer of a check port is asked for again
+// before anything is decided; a fence wants one under pair.FreshFor.
+const staleAfter = 2 * time.Second
+
+// refresh asks the check ports again that answered some time ago, because
+// something slow came in between, and sets the time of the observation.
+func (p *pass) refresh(ctx context.Context) {
+	seen := &p.in.Observation
+	both(func(r pair.Role) {
+		if c := &seen.Unit(r).Check; c.Answer.Answered() && p.now().Sub(c.At) >= staleAfter {
+			*c = p.askCheckPort(ctx, &p.snap.Definition, r)
+		}
+	})
+	seen.At = p.now()
+}
+
+func (p *pass) askCheckPort(ctx context.Context, d *pair.Definition, r pair.Role) pair.CheckSeen {
+	seen := p.Checks.CheckPort(ctx, netip.AddrPortFrom(d.Units.Of(r).Address, uint16(d.HA.CheckPort)))
+	seen.At = p.now()
+	return seen
+}
+
+// apiAnswer sorts an adapter's error. A refusal is not a death: a password
+// that was changed must not look like a unit that is down.
+func apiAnswer(err error) pair.APIAnswer {
+	switch {
+	case err == nil:
+		return pair.APIAnswered
+	case errors.Is(err, pair.ErrRefused), errors.Is(err, pair.ErrNotFound), errors.Is(err, pair.ErrThrottled):
+		return pair.APIRefused
+	case errors.Is(err, pair.ErrUntrusted):
+		return pair.APIUntrusted
+	case errors.Is(err, pair.ErrUnreadable):
+		return pair.APIBroken
+	default:
+		return pair.APISilent
+	}
+}
+
+// readPower asks the platform about units that do not answer. It is asked only
+// while something new is seen, because each question counts.
+func (p *pass) readPower(ctx context.Context) {
+	for _, r := range pair.Roles {
+		u := p.in.Observation.Unit(r)
+		if u.Check.Answer.Answered() || u.API.Answer == pair.APIAnswered {
+			continue
+		}
+		power, err := p.Platform.Power(ctx, p.snap.Definition.VMID(r))
+		if err != nil {
+			p.Log.WarnContext(ctx, "power state is unknown", "pair", p.name, "unit", r.String(), "error", err.Error())
+			continue
+		}
+		u.Power = power
+	}
+}
+
+// balancersDue reports whether this pass shall read the load balancers: after
+// an event about them, while something of ours stands, when intents are open,
+// and every five minutes.
+func (p *pass) balancersDue() bool {
+	if p.cause.Kind == pair.CauseResource || len(p.snap.Record.Admin) > 0 || len(p.snap.Intents) > 0 {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.now().Sub(p.readAt[p.name]) >= balancersEvery
+}
+
+// readBalancers reads every load balancer of the pair, with the rule health
+// where two units serve and their own API is no second kind of evidence. One
+// that cannot be read is left out, so the decision knows that it was not seen.
+func (p *pass) readBalancers(ctx context.Context) {
+	seen := &p.in.Observation
+	health := pair.Classify(seen, &p.snap.Record) == pair.BothActive &&
+		(seen.Units[0].API.Report.State != pair.Active || seen.Units[1].API.Report.State != pair.Active)
+	seen.Balancers = nil
+	for _, lb := range p.snap.Definition.LoadBalancers {
+		b, err := p.Platform.LoadBalancer(ctx, p.snap.Definition, lb, health)
+		if err != nil {
+			p.Log.WarnContext(ctx, "load balancer was not read", "pair", p.name, "loadBalancer", lb.Name, "error", err.Error())
+			continue
+		}
+		seen.Balancers = append(seen.Balancers, b)
+	}
+	p.refresh(ctx)
+	if len(seen.Balancers) < len(p.snap.Definition.LoadBalancers) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.readAt[p.name] = seen.At
+}

@@ -1,0 +1,262 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"tandem/internal/pair"
+)
+
+// pass is the state of one pass over one pair.
+type pass struct {
+	*Controller
+	name  string
+	cause pair.Cause
+	owner string
+	snap  pair.Snapshot
+	in    pair.Input
+	d     pair.Decision
+	done  []string // ids of intents that were closed in this pass
+}
+
+// Pass looks at one pair, decides, and does what was decided. Its order is the
+// product's table of contents, and the reason for each place is in DESIGN
+// section 5.
+//
+// The errors that ask for another try soon are those for which Passing says
+// true; nothing is lost by them.
+func (c *Controller) Pass(ctx context.Context, name string, cause pair.Cause) (err error) {
+	giveBack, err := c.turns.take(ctx, name, cause.Kind != pair.CauseSweep)
+	if err != nil {
+		return fmt.Errorf("wait for the pass before: %w", err)
+	}
+	if giveBack == nil {
+		return nil // the pass that runs now sees what this one would see
+	}
+	defer giveBack()
+	ctx, cancel := context.WithTimeout(ctx, c.Budget)
+	defer cancel()
+	defer recovered(&err)
+	p := &pass{Controller: c, name: name, cause: cause, owner: fmt.Sprintf("%s/%d", c.Worker, c.passes.Add(1))}
+	start := c.now()
+	defer func() { p.tell(start, err) }()
+
+	if p.snap, err = c.Store.Load(ctx, name); err != nil {
+		return p.unloaded(ctx, err)
+	}
+	if err = p.deliver(ctx); err != nil {
+		return err
+	}
+	p.look(ctx)
+	p.decide(ctx)
+	if ctx.Err() != nil {
+		p.d = pair.Decision{}
+		return fmt.Errorf("look at pair %s: cut short, so nothing is concluded: %w", name, ctx.Err())
+	}
+	if p.d.Quiet() && len(p.snap.Intents) == 0 {
+		return p.lookAgain(ctx)
+	}
+	if err = p.acquire(ctx); err != nil {
+		return p.outrun(err)
+	}
+	defer func() { err = errors.Join(err, p.release(ctx)) }()
+	if p.d.Quiet() {
+		err = p.lookAgain(ctx)
+	} else {
+		err = p.commit(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.act(ctx), p.deliver(ctx))
+}
+
+// outrun answers a lease that another pass holds. What a sweep would have found
+// out the other one does; evidence and the chain of looks must not get lost.
+func (p *pass) outrun(err error) error {
+	if (errors.Is(err, pair.ErrLeaseLost) || changed(err)) && p.cause.Kind == pair.CauseSweep {
+		p.d = pair.Decision{}
+		return nil
+	}
+	return err
+}
+
+// changed reports whether the pair's state is not the one that was read.
+func changed(err error) bool {
+	return errors.Is(err, pair.ErrConflict) || errors.Is(err, pair.ErrStaleEpoch)
+}
+
+// recovered makes an error of a panic: a mistake in the pass over one pair must
+// not end the process, which is at work on others.
+func recovered(err *error) {
+	if r := recover(); r != nil {
+		*err = errors.Join(*err, fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
+	}
+}
+
+// unloaded answers a pair whose state could not be read. One that is gone is
+// nobody's work any more; one that is too new is looked at and left alone.
+func (p *pass) unloaded(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, pair.ErrNotFound):
+		p.Log.InfoContext(ctx, "pair is gone, its message is dropped", "pair", p.name)
+		return nil
+	case errors.Is(err, pair.ErrTooNew):
+		p.Log.ErrorContext(ctx, "record was written by a newer release: observing only, nothing is written", "pair", p.name)
+		p.look(ctx)
+		return nil
+	default:
+		return err
+	}
+}
+
+// decide decides, and once more with the load balancers read where the
+// decision asks for them.
+func (p *pass) decide(ctx context.Context) {
+	p.d = pair.Decide(&p.in)
+	if p.d.ReadBalancers {
+		p.readBalancers(ctx)
+		p.d = pair.Decide(&p.in)
+	}
+}
+
+// acquire takes the lease and decides again if the record is another one than
+// the decision was made on.
+func (p *pass) acquire(ctx context.Context) error {
+	snap, err := p.Store.AcquireLease(ctx, p.snap, p.owner, p.now(), p.Lease)
+	if changed(err) {
+		if p.snap, err = p.Store.Load(ctx, p.name); err == nil {
+			snap, err = p.Store.AcquireLease(ctx, p.snap, p.owner, p.now(), p.Lease)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("take the lease of pair %s: %w", p.name, err)
+	}
+	p.snap = snap
+	p.in.Definition, p.in.Record, p.in.Open = snap.Definition, snap.Record, snap.Intents
+	p.d = pair.Decide(&p.in)
+	return nil
+}
+
+// release gives the lease back. A lease that is lost already is no fault.
+func (p *pass) release(ctx context.Context) error {
+	_, err := p.Store.ReleaseLease(ctx, p.snap, p.owner)
+	if errors.Is(err, pair.ErrLeaseLost) || errors.Is(err, pair.ErrConflict) {
+		return nil
+	}
+	return err
+}
+
+// commit stores the decision with its new epoch. An open intent for the same
+// backend address as a new one is closed with it: what it did or may have done
+// is in the record's holds.
+func (p *pass) commit(ctx context.Context) error {
+	ch := pair.Change{Record: p.d.Record, PutIntents: p.d.Intents, Outbox: decisionPosts(p)}
+	ch.Record.Lease = p.snap.Record.Lease
+	for _, open := range p.snap.Intents {
+		if slices.ContainsFunc(p.d.Intents, open.Same) {
+			ch.DelIntents = append(ch.DelIntents, open.ID)
+		}
+	}
+	snap, err := p.Store.Commit(ctx, p.snap, ch)
+	if err != nil {
+		return fmt.Errorf("store decision %s: %w", p.d.ID, err)
+	}
+	p.snap = snap
+	return nil
+}
+
+// deliver brings the outbox out. It runs at the start of a pass for what a
+// crash left behind, and at its end for what the pass made.
+func (p *pass) deliver(ctx context.Context) error {
+	if len(p.snap.Outbox) == 0 {
+		return nil
+	}
+	ids := make([]string, 0, len(p.snap.Outbox))
+	var events []pair.Post
+	for _, post := range p.snap.Outbox {
+		ids = append(ids, post.ID)
+		if post.Kind == pair.PostEvent {
+			events = append(events, post)
+			continue
+		}
+		if err := p.deliverOne(ctx, post); err != nil {
+			return fmt.Errorf("deliver %s %s of pair %s: %w", post.Kind, post.ID, p.name, err)
+		}
+	}
+	if len(events) > 0 && p.Publisher != nil {
+		if err := p.Publisher.Publish(ctx, events); err != nil {
+			return fmt.Errorf("publish %d events of pair %s: %w", len(events), p.name, err)
+		}
+	}
+	if err := p.Outbox.Delivered(ctx, p.name, ids); err != nil {
+		return fmt.Errorf("clear the outbox of pair %s: %w", p.name, err)
+	}
+	p.snap.Outbox = nil
+	return nil
+}
+
+func (p *pass) deliverOne(ctx context.Context, post pair.Post) error {
+	if post.Kind == pair.PostJournal {
+		return p.Outbox.AppendJournal(ctx, p.name, post)
+	}
+	m, err := messageOf(post)
+	if err != nil {
+		return err
+	}
+	return p.Outbox.Send(ctx, post.Queue, m, time.Duration(post.Delay))
+}
+
+// lookAgain carries on the chain of looks that the newest decision asked for.
+// Only a pass of that chain does so; a sweep or an event beside it must not
+// start a second chain.
+func (p *pass) lookAgain(ctx context.Context) error {
+	if p.d.Next == 0 || p.cause.Kind != pair.CauseAgain || p.cause.Epoch != p.snap.Record.Epoch {
+		return nil
+	}
+	m := again(p.name, p.snap.Record.Epoch)
+	if err := p.Outbox.Send(ctx, pair.QueuePairs, m, time.Duration(p.d.Next)); err != nil {
+		return fmt.Errorf("ask for another look at pair %s: %w", p.name, err)
+	}
+	return nil
+}
+
+func again(name string, epoch uint64) pair.Message {
+	return pair.Message{V: 1, Kind: "wake", Pairs: []string{name}, Cause: pair.Cause{Kind: pair.CauseAgain, Epoch: epoch}}
+}
+
+// tell writes the one line that holds the whole story of the pass.
+func (p *pass) tell(start time.Time, err error) {
+	level := slog.LevelDebug
+	if !p.d.Quiet() || len(p.done) > 0 {
+		level = slog.LevelInfo
+	}
+	if p.d.Alarm >= pair.AlarmWarning && !p.d.Quiet() {
+		level = slog.LevelWarn
+	}
+	if err != nil {
+		level = slog.LevelWarn
+	}
+	ctx := context.Background()
+	if p.d.Row == "" && err == nil || !p.Log.Enabled(ctx, level) {
+		return
+	}
+	attrs := []any{
+		"pair", p.name, "cause", p.cause.Kind.String(), "seen", p.d.Seen.String(), "believed", p.d.Believed.String(),
+		"row", p.d.Row, "stance", p.d.Facts.Stance.String(), "epoch", p.snap.Record.Epoch, "decision", p.d.ID,
+		"intents", len(p.d.Intents), "done", p.done, "open", len(p.snap.Intents), "alarm", p.d.Alarm.String(),
+		"next", time.Duration(p.d.Next), "took", p.now().Sub(start),
+	}
+	if level > slog.LevelDebug && p.d.Row != "" {
+		attrs = append(attrs, "reason", pair.Explain(&p.in, &p.d))
+	}
+	if err != nil {
+		attrs = append(attrs, "error", err.Error())
+	}
+	p.Log.Log(ctx, level, "pass", attrs...)
+}

@@ -1,0 +1,78 @@
+package control
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"tandem/internal/pair"
+)
+
+// turnPatience is how long a pass waits for the one before it. It is short,
+// because what it waits is taken from the time of its own invocation; a pass
+// that gives up is put back into the queue.
+const turnPatience = 5 * time.Second
+
+// turns lets the passes over one pair in this process run one after the other.
+// Safety does not rest on it, the store's lease and epoch see to that across
+// processes; it saves the work of passes that would only meet the lease.
+type turns struct {
+	mu    sync.Mutex
+	taken map[string]*turn
+}
+
+type turn struct {
+	free chan struct{} // holds one token while nobody has the turn
+	want int           // who has it or waits for it
+}
+
+// take waits for the pair's turn and returns what gives it back. With wait
+// false it does not wait, and returns nil when somebody has the turn.
+func (t *turns) take(ctx context.Context, name string, wait bool) (giveBack func(), err error) {
+	one := t.enter(name)
+	if !wait {
+		select {
+		case <-one.free:
+			return func() { t.leave(name, one, true) }, nil
+		default:
+			t.leave(name, one, false)
+			return nil, nil
+		}
+	}
+	patience := time.NewTimer(turnPatience)
+	defer patience.Stop()
+	select {
+	case <-one.free:
+		return func() { t.leave(name, one, true) }, nil
+	case <-patience.C:
+		err = pair.ErrBusy
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	t.leave(name, one, false)
+	return nil, err
+}
+
+func (t *turns) enter(name string) *turn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	one := t.taken[name]
+	if one == nil {
+		one = &turn{free: make(chan struct{}, 1)}
+		one.free <- struct{}{}
+		t.taken[name] = one
+	}
+	one.want++
+	return one
+}
+
+func (t *turns) leave(name string, one *turn, had bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if had {
+		one.free <- struct{}{} // never waits: there is one token
+	}
+	if one.want--; one.want == 0 {
+		delete(t.taken, name)
+	}
+}

@@ -1,0 +1,162 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"sync"
+	"time"
+
+	"tandem/internal/pair"
+)
+
+const (
+	// wakeAtOnce is how many pairs one message names.
+	wakeAtOnce = 50
+	// putBackMax is how often a message is put back after passing faults; then
+	// the host's own retries and its poison queue take over.
+	putBackMax = 20
+	// putBackAfter is how long a message that met a passing fault waits.
+	putBackAfter = 5 * time.Second
+)
+
+// Index finds the pairs that an event or the timer is about.
+type Index interface {
+	Due(ctx context.Context, now time.Time) iter.Seq2[string, error]
+	PairsOfVM(ctx context.Context, vm pair.ResourceID) ([]string, error)
+	PairsOfResource(ctx context.Context, id pair.ResourceID) ([]string, error)
+}
+
+// Queue sends wake messages.
+type Queue interface {
+	Send(ctx context.Context, queue string, m pair.Message, delay time.Duration) error
+}
+
+// Waker turns what comes from outside into wake messages, and wake messages
+// into passes. It never does the work in the request that brought an event:
+// events are answered at once (ha-design-notes.md 12).
+type Waker struct {
+	Index      Index
+	Queue      Queue
+	Controller *Controller
+	Log        *slog.Logger
+}
+
+// Sweep wakes every pair that is due. It is the guarantee behind the events.
+func (w *Waker) Sweep(ctx context.Context) error {
+	batch := make([]string, 0, wakeAtOnce)
+	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		m := pair.Message{V: 1, Kind: "wake", Pairs: batch, Cause: pair.Cause{Kind: pair.CauseSweep}}
+		if err := w.Queue.Send(ctx, pair.QueuePairs, m, 0); err != nil {
+			return fmt.Errorf("wake %d due pairs: %w", len(batch), err)
+		}
+		batch = make([]string, 0, wakeAtOnce)
+		return nil
+	}
+	for name, err := range w.Index.Due(ctx, w.Controller.now()) {
+		if err != nil {
+			return errors.Join(fmt.Errorf("find due pairs: %w", err), flush())
+		}
+		if batch = append(batch, name); len(batch) == wakeAtOnce {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
+
+// Evidence wakes the pairs that own the VMs. Facts about VMs of nobody are
+// dropped: the subscription holds other machines too.
+func (w *Waker) Evidence(ctx context.Context, facts []pair.Evidence) error {
+	byPair := map[string][]pair.Evidence{}
+	var names []string // in the order of the facts
+	for _, f := range facts {
+		owners, err := w.Index.PairsOfVM(ctx, f.VM)
+		if err != nil {
+			return fmt.Errorf("find the pair of VM %s: %w", f.VM.Name(), err)
+		}
+		for _, name := range owners {
+			if byPair[name] == nil {
+				names = append(names, name)
+			}
+			byPair[name] = append(byPair[name], f)
+		}
+	}
+	for _, name := range names {
+		if err := w.wake(ctx, name, pair.Cause{Kind: pair.CauseVM, Evidence: byPair[name]}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ResourceChanged wakes the pairs that own a changed resource.
+func (w *Waker) ResourceChanged(ctx context.Context, ids []pair.ResourceID) error {
+	woken := map[string]bool{}
+	for _, id := range ids {
+		owners, err := w.Index.PairsOfResource(ctx, id)
+		if err != nil {
+			return fmt.Errorf("find the pairs of %s: %w", id.Name(), err)
+		}
+		for _, name := range owners {
+			if woken[name] {
+				continue
+			}
+			woken[name] = true
+			if err := w.wake(ctx, name, pair.Cause{Kind: pair.CauseResource, Resource: id}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *Waker) wake(ctx context.Context, name string, cause pair.Cause) error {
+	m := pair.Message{V: 1, Kind: "wake", Pairs: []string{name}, Cause: cause}
+	if err := w.Queue.Send(ctx, pair.QueuePairs, m, 0); err != nil {
+		return fmt.Errorf("wake pair %s: %w", name, err)
+	}
+	return nil
+}
+
+// Reconcile makes one pass over each pair that the message names. A pair that
+// met a passing fault is put back with a delay, with its evidence, so that no
+// fault of ours loses a fact. After too many tries the error goes to the host.
+func (w *Waker) Reconcile(ctx context.Context, m pair.Message) error {
+	var (
+		wg    sync.WaitGroup
+		errs  = make([]error, len(m.Pairs))
+		again pair.Message
+	)
+	for i, name := range m.Pairs {
+		wg.Go(func() { errs[i] = w.Controller.Pass(ctx, name, m.Cause) })
+	}
+	wg.Wait()
+	again = m
+	again.Pairs = nil
+	for i, err := range errs {
+		if err != nil {
+			again.Pairs = append(again.Pairs, m.Pairs[i])
+		}
+	}
+	if len(again.Pairs) == 0 {
+		return nil
+	}
+	again.Attempt++
+	all := errors.Join(errs...)
+	if again.Attempt > putBackMax {
+		return fmt.Errorf("pass over %v, tried %d times: %w", again.Pairs, again.Attempt, all)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), putBackAfter)
+	defer cancel()
+	if err := w.Queue.Send(ctx, pair.QueuePairs, again, pair.RetryAfter(all, putBackAfter)); err != nil {
+		return errors.Join(fmt.Errorf("put back %v: %w", again.Pairs, err), all)
+	}
+	return nil
+}

@@ -1,0 +1,262 @@
+package arm
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// resource is one resource with its document as it is answered to GET.
+type resource struct {
+	id      string
+	kind    *kind
+	doc     document
+	etag    string
+	running *operation // the write or VM action that has not ended
+	version int        // rises with every write
+	applied int        // the version that the data path has
+	machine *machine   // of a virtual machine
+}
+
+func (r *resource) name() string { return lastSegment(r.id) }
+
+// kind is a type of resource.
+type kind struct {
+	provider, name string
+	writable       bool // by PUT and PATCH of the whole
+	collections    []collection
+}
+
+// collection is a list of child resources inside a document.
+type collection struct {
+	name     string
+	writable bool // children can be PUT one by one
+}
+
+func (k *kind) typ() string { return k.provider + "/" + k.name }
+
+func (k *kind) collection(name string) *collection {
+	for i := range k.collections {
+		if strings.EqualFold(k.collections[i].name, name) {
+			return &k.collections[i]
+		}
+	}
+	return nil
+}
+
+const (
+	networkProvider = "Microsoft.Network"
+	computeProvider = "Microsoft.Compute"
+)
+
+// kinds are all types of resources; they are constants (azure.md 1.1 for what
+// is writable).
+var kinds = []*kind{
+	{provider: networkProvider, name: "loadBalancers", writable: true, collections: []collection{
+		{name: "frontendIPConfigurations"},
+		{name: "backendAddressPools", writable: true},
+		{name: "loadBalancingRules"},
+		{name: "probes"},
+		{name: "inboundNatRules", writable: true},
+		{name: "outboundRules"},
+		{name: "inboundNatPools"},
+	}},
+	{provider: networkProvider, name: "networkSecurityGroups", writable: true, collections: []collection{
+		{name: "securityRules", writable: true},
+		{name: "defaultSecurityRules"},
+	}},
+	{provider: networkProvider, name: "networkInterfaces", collections: []collection{{name: "ipConfigurations"}}},
+	{provider: networkProvider, name: "publicIPAddresses"},
+	{provider: computeProvider, name: "virtualMachines"},
+}
+
+func kindOf(provider, name string) *kind {
+	for _, k := range kinds {
+		if strings.EqualFold(k.provider, provider) && strings.EqualFold(k.name, name) {
+			return k
+		}
+	}
+	return nil
+}
+
+func (k *kind) is(name string) bool { return k.name == name }
+
+// route finds what a call is about and does it. m.mu is held.
+func (m *Manager) route(c *call) (answer, error) {
+	t := c.target
+	if err := c.checkVersion(); err != nil {
+		return answer{}, err
+	}
+	if !slices.ContainsFunc(m.cfg.Subscriptions, func(s string) bool { return strings.EqualFold(s, t.subscription) }) {
+		return answer{}, &failure{status: http.StatusNotFound, code: "SubscriptionNotFound",
+			message: "The subscription '" + t.subscription + "' could not be found."}
+	}
+	if !t.known {
+		return answer{}, &failure{status: http.StatusNotFound, code: "InvalidResourceType",
+			message: "The resource type could not be found for the path '" + c.url.Path + "'."}
+	}
+	if t.operation != "" {
+		return m.poll(c)
+	}
+	k := kindOf(t.provider, t.kind)
+	switch {
+	case k == nil:
+		return answer{}, notFound(c.url.Path)
+	case t.name == "":
+		return m.list(c, k)
+	}
+	r := m.resources[strings.ToLower(resourceID(t, k))]
+	switch {
+	case r == nil && t.child == "" && t.verb == "" && c.method == http.MethodPut && k.writable:
+		return m.put(c, k, nil)
+	case r == nil:
+		return answer{}, &failure{status: http.StatusNotFound, code: "ResourceNotFound",
+			message: "The Resource '" + k.typ() + "/" + t.name + "' under resource group '" + t.group +
+				"' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix"}
+	case k.is("virtualMachines"):
+		return m.routeMachine(c, r)
+	case t.child != "":
+		return m.routeChild(c, r, k.collection(t.child))
+	case t.verb != "":
+		return answer{}, notAllowed(c)
+	}
+	return m.routeWhole(c, r)
+}
+
+func resourceID(t target, k *kind) string {
+	return "/subscriptions/" + t.subscription + "/resourceGroups/" + t.group + "/providers/" + k.typ() + "/" + t.name
+}
+
+// list answers with all resources of a kind, in a resource group or in the
+// subscription, in one page.
+func (m *Manager) list(c *call, k *kind) (answer, error) {
+	if c.method != http.MethodGet {
+		return answer{}, notAllowed(c)
+	}
+	value := []any{}
+	for _, r := range m.order {
+		o := parseTarget(r.id)
+		if r.kind != k || !strings.EqualFold(o.subscription, c.target.subscription) ||
+			c.target.group != "" && !strings.EqualFold(o.group, c.target.group) {
+			continue
+		}
+		if k.is("virtualMachines") {
+			value = append(value, r.machine.document(r, c.url.Query()))
+		} else {
+			value = append(value, r.doc)
+		}
+	}
+	return ok(document{"value": value}), nil
+}
+
+func (m *Manager) routeWhole(c *call, r *resource) (answer, error) {
+	switch {
+	case c.method == http.MethodGet:
+		a := ok(r.doc)
+		if r.etag != "" {
+			a.header = http.Header{"Etag": {r.etag}}
+		}
+		return a, nil
+	case c.method == http.MethodPut && r.kind.writable:
+		return m.put(c, r.kind, r)
+	case c.method == http.MethodPatch && r.kind.writable:
+		return m.patchTags(c, r)
+	case c.method == http.MethodDelete && r.kind.writable:
+		return m.remove(c, r)
+	}
+	return answer{}, notAllowed(c)
+}
+
+func (m *Manager) routeChild(c *call, r *resource, col *collection) (answer, error) {
+	t := c.target
+	if col == nil {
+		return answer{}, notFound(r.id + "/" + t.child + "/" + t.childName)
+	}
+	children := list(properties(r.doc), col.name)
+	switch {
+	case t.childName == "" && c.method == http.MethodGet:
+		value := make([]any, len(children))
+		for i, child := range children {
+			value[i] = child
+		}
+		return ok(document{"value": value}), nil
+	case t.childName == "":
+		return answer{}, notAllowed(c)
+	}
+	i := slices.IndexFunc(children, func(d document) bool { return strings.EqualFold(text(d, "name"), t.childName) })
+	switch {
+	case t.verb == "" && c.method == http.MethodPut && col.writable:
+		return m.putChild(c, r, col, i)
+	case i < 0:
+		return answer{}, notFound(r.id + "/" + col.name + "/" + t.childName)
+	case t.verb == "" && c.method == http.MethodGet:
+		a := ok(children[i])
+		a.header = http.Header{"Etag": {r.etag}}
+		return a, nil
+	case strings.EqualFold(t.verb, "health") && col.name == "loadBalancingRules" && c.method == http.MethodPost:
+		return m.health(c, r, children[i])
+	}
+	return answer{}, notAllowed(c)
+}
+
+// complete fills in what the service adds to a document: ids, ETags, states,
+// defaults and back references, in the whole and in every child. old is nil
+// on creation. m.mu is held.
+func (m *Manager) complete(r *resource, d, old document, state string) {
+	d["id"], d["name"], d["type"] = r.id, r.name(), r.kind.typ()
+	if r.etag != "" {
+		d["etag"] = r.etag
+	}
+	p := ensure(d, "properties")
+	p["provisioningState"] = state
+	if guid := properties(old)["resourceGuid"]; guid != nil {
+		p["resourceGuid"] = guid
+	}
+	if r.kind.provider == networkProvider {
+		standard(p, "resourceGuid", m.guid())
+	}
+	for _, col := range r.kind.collections {
+		if col.name == "ipConfigurations" {
+			continue // seeded as they are
+		}
+		standard(p, col.name, []any{})
+		for _, child := range list(p, col.name) {
+			child["id"] = r.id + "/" + col.name + "/" + text(child, "name")
+			child["type"] = r.kind.typ() + "/" + col.name
+			child["etag"] = r.etag
+			ensure(child, "properties")["provisioningState"] = state
+		}
+	}
+	switch r.kind.name {
+	case "loadBalancers":
+		m.completeLoadBalancer(d)
+	case "networkSecurityGroups":
+		completeSecurityGroup(r, d, state)
+	}
+}
+
+// inState returns a document with another provisioning state.
+func inState(k *kind, d document, state string) document {
+	d = clone(d)
+	p := ensure(d, "properties")
+	p["provisioningState"] = state
+	for _, col := range k.collections {
+		for _, child := range list(p, col.name) {
+			ensure(child, "properties")["provisioningState"] = state
+		}
+	}
+	return d
+}
+
+func (m *Manager) newETag() string { return `W/"` + m.guid() + `"` }
+
+// store keeps a resource that is new. m.mu is held.
+func (m *Manager) store(r *resource) {
+	m.resources[strings.ToLower(r.id)] = r
+	m.order = append(m.order, r)
+}
+
+func (m *Manager) drop(r *resource) {
+	delete(m.resources, strings.ToLower(r.id))
+	m.order = slices.DeleteFunc(m.order, func(o *resource) bool { return o == r })
+}

@@ -1,0 +1,265 @@
+package arm
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Seed puts a resource in place from its JSON document, which needs an id of
+// a known type and may hold anything else. It replaces one that is there,
+// takes effect at once and raises no event. A load balancer must be one that
+// the service would accept; its admin states count, where its pool lists
+// interfaces that were seeded before. A machine runs.
+func (m *Manager) Seed(doc []byte) error {
+	d, err := parseDocument(doc)
+	if err != nil {
+		return fmt.Errorf("seed resource: %w", err)
+	}
+	id := text(d, "id")
+	t := parseTarget(id)
+	k := kindOf(t.provider, t.kind)
+	if k == nil || t.name == "" || t.child != "" || t.verb != "" {
+		return fmt.Errorf("seed resource %q: the id names no resource of a known type", id)
+	}
+	m.mu.Lock()
+	defer m.unlockAndDeliver()
+	r := m.resources[strings.ToLower(id)]
+	isNew := r == nil
+	if isNew {
+		r = &resource{id: id, kind: k}
+		if k.is("virtualMachines") {
+			r.machine = &machine{power: Running, changed: time.Now()}
+		}
+	}
+	standard(d, "location", "westeurope")
+	if err := m.check(r, d, d); err != nil {
+		return fmt.Errorf("seed resource %s: %w", id, err)
+	}
+	if k.provider == networkProvider {
+		r.etag = m.newETag()
+	}
+	if isNew {
+		m.store(r)
+	}
+	m.complete(r, d, r.doc, "Succeeded")
+	r.doc = d
+	m.refresh(r)
+	return nil
+}
+
+// refresh brings the load balancers up to date with what was seeded, and the
+// data path with the load balancers. m.mu is held.
+func (m *Manager) refresh(seeded *resource) {
+	shared := seeded.kind.is("networkInterfaces") || seeded.kind.is("publicIPAddresses")
+	for _, r := range m.order {
+		if !r.kind.is("loadBalancers") || !shared && r != seeded {
+			continue
+		}
+		d := clone(r.doc)
+		m.completeLoadBalancer(d)
+		r.doc = d
+		r.version++
+		r.applied = r.version
+		lb := m.traffic(r.id, d)
+		m.later(func() { m.path.Apply(lb) })
+	}
+}
+
+// Document returns a resource as GET answers it.
+func (m *Manager) Document(id string) (json.RawMessage, error) {
+	m.mu.Lock()
+	r := m.resources[strings.ToLower(id)]
+	var d document
+	if r != nil {
+		d = r.doc
+	}
+	m.mu.Unlock()
+	if r == nil {
+		return nil, fmt.Errorf("read resource %s: it does not exist", id)
+	}
+	b, err := json.Marshal(d)
+	if err != nil {
+		return nil, fmt.Errorf("read resource %s: %w", id, err)
+	}
+	return b, nil
+}
+
+// VM is a virtual machine to seed.
+type VM struct {
+	ID         string
+	Location   string // empty means westeurope
+	Interfaces []string
+	Tags       map[string]string
+	Power      PowerState // empty means Running
+}
+
+// SeedVM puts a machine in place.
+func (m *Manager) SeedVM(vm VM) error {
+	nics := []any{}
+	for _, id := range vm.Interfaces {
+		nics = append(nics, document{"id": id})
+	}
+	d := document{"id": vm.ID, "properties": document{
+		"hardwareProfile": document{"vmSize": "Standard_D2s_v5"},
+		"networkProfile":  document{"networkInterfaces": nics},
+	}}
+	if vm.Tags != nil {
+		d["tags"] = vm.Tags
+	}
+	if err := m.seed(d, vm.Location); err != nil || vm.Power == "" {
+		return err
+	}
+	return m.SetPower(vm.ID, vm.Power)
+}
+
+// NIC is a network interface with one IP configuration to seed. Pools and
+// NATRules are ids; they make the interface a member.
+type NIC struct {
+	ID            string
+	Location      string // empty means westeurope
+	VM            string // id
+	Address       netip.Addr
+	SecurityGroup string // id; may be empty
+	Pools         []string
+	NATRules      []string
+}
+
+// IPConfigurationID is the id of the only IP configuration of the interface.
+func (n NIC) IPConfigurationID() string { return n.ID + "/ipConfigurations/ipconfig1" }
+
+// SeedNIC puts an interface in place, and its address into its pools.
+func (m *Manager) SeedNIC(n NIC) error {
+	if !n.Address.IsValid() {
+		return errors.New("seed interface " + n.ID + ": it has no address")
+	}
+	config := document{"privateIPAddress": n.Address.String(), "privateIPAllocationMethod": "Static", "primary": true, "provisioningState": "Succeeded"}
+	setReferences(config, "loadBalancerBackendAddressPools", n.Pools)
+	setReferences(config, "loadBalancerInboundNatRules", n.NATRules)
+	p := document{"primary": true, "ipConfigurations": []any{
+		document{"name": "ipconfig1", "id": n.IPConfigurationID(), "type": "Microsoft.Network/networkInterfaces/ipConfigurations", "properties": config},
+	}}
+	if n.VM != "" {
+		p["virtualMachine"] = document{"id": n.VM}
+	}
+	if n.SecurityGroup != "" {
+		p["networkSecurityGroup"] = document{"id": n.SecurityGroup}
+	}
+	return m.seed(document{"id": n.ID, "properties": p}, n.Location)
+}
+
+// PublicIP is a public address to seed, for frontends that refer to it.
+type PublicIP struct {
+	ID       string
+	Location string // empty means westeurope
+	Address  netip.Addr
+}
+
+// SeedPublicIP puts a public address in place.
+func (m *Manager) SeedPublicIP(ip PublicIP) error {
+	return m.seed(document{"id": ip.ID, "sku": document{"name": "Standard"}, "properties": document{
+		"ipAddress": ip.Address.String(), "publicIPAllocationMethod": "Static", "publicIPAddressVersion": "IPv4",
+	}}, ip.Location)
+}
+
+// LoadBalancer is a load balancer of the usual shape to seed; for anything
+// else there is Seed. Its pools have no addresses: members are interfaces
+// that name the pool. References between its parts are names.
+type LoadBalancer struct {
+	ID        string
+	Location  string // empty means westeurope
+	Tags      map[string]string
+	Frontends []Frontend
+	Pools     []string
+	Probes    []Probe
+	Rules     []Rule
+	NATRules  []NATRule
+}
+
+// Frontend has a private address, or the id of a public one.
+type Frontend struct {
+	Name     string
+	Address  netip.Addr
+	PublicIP string
+}
+
+// Probe is a health probe; with a path it is HTTP, without one TCP.
+type Probe struct {
+	Name      string
+	Port      int
+	Path      string
+	Interval  time.Duration // whole seconds
+	Threshold int
+}
+
+// Rule is a load balancing rule for TCP.
+type Rule struct {
+	Name, Frontend, Pool, Probe string
+	FrontendPort, BackendPort   int
+}
+
+// NATRule is an inbound NAT rule for TCP.
+type NATRule struct {
+	Name, Frontend            string
+	FrontendPort, BackendPort int
+}
+
+// SeedLoadBalancer puts a load balancer in place.
+func (m *Manager) SeedLoadBalancer(lb LoadBalancer) error {
+	ref := func(col, name string) document { return document{"id": lb.ID + "/" + col + "/" + name} }
+	named := func(name string, p document) any { return document{"name": name, "properties": p} }
+	frontends, pools, probes, rules, nats := []any{}, []any{}, []any{}, []any{}, []any{}
+	for _, f := range lb.Frontends {
+		p := document{}
+		if f.PublicIP != "" {
+			p["publicIPAddress"] = document{"id": f.PublicIP}
+		} else {
+			p["privateIPAddress"], p["privateIPAllocationMethod"] = f.Address.String(), "Static"
+		}
+		frontends = append(frontends, named(f.Name, p))
+	}
+	for _, name := range lb.Pools {
+		pools = append(pools, named(name, document{}))
+	}
+	for _, probe := range lb.Probes {
+		p := document{"protocol": "Tcp", "port": whole(probe.Port), "intervalInSeconds": whole(int(probe.Interval / time.Second)),
+			"probeThreshold": whole(probe.Threshold), "numberOfProbes": whole(probe.Threshold)}
+		if probe.Path != "" {
+			p["protocol"], p["requestPath"] = "Http", probe.Path
+		}
+		probes = append(probes, named(probe.Name, p))
+	}
+	for _, r := range lb.Rules {
+		p := document{"protocol": "Tcp", "frontendPort": whole(r.FrontendPort), "backendPort": whole(r.BackendPort),
+			"frontendIPConfiguration": ref("frontendIPConfigurations", r.Frontend), "backendAddressPool": ref("backendAddressPools", r.Pool)}
+		if r.Probe != "" {
+			p["probe"] = ref("probes", r.Probe)
+		}
+		rules = append(rules, named(r.Name, p))
+	}
+	for _, r := range lb.NATRules {
+		nats = append(nats, named(r.Name, document{"protocol": "Tcp", "frontendPort": whole(r.FrontendPort), "backendPort": whole(r.BackendPort),
+			"frontendIPConfiguration": ref("frontendIPConfigurations", r.Frontend)}))
+	}
+	d := document{"id": lb.ID, "properties": document{"frontendIPConfigurations": frontends, "backendAddressPools": pools,
+		"probes": probes, "loadBalancingRules": rules, "inboundNatRules": nats}}
+	if lb.Tags != nil {
+		d["tags"] = lb.Tags
+	}
+	return m.seed(d, lb.Location)
+}
+
+// seed hands a document to Seed.
+func (m *Manager) seed(d document, location string) error {
+	if location != "" {
+		d["location"] = location
+	}
+	b, err := json.Marshal(d)
+	if err != nil {
+		return fmt.Errorf("seed resource: %w", err)
+	}
+	return m.Seed(b)
+}

@@ -1,0 +1,286 @@
+package arm
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// change is a write that was found to be possible: the document as wanted,
+// not yet completed.
+type change struct {
+	kind      *kind
+	res       *resource // nil on creation
+	id        string
+	doc       document
+	subject   string                        // of the event: the whole or the child
+	operation string                        // Microsoft.Network/loadBalancers/write
+	title     string                        // PutLoadBalancerOperation
+	created   bool                          // the subject is new
+	updating  bool                          // the recorded first answer says Updating
+	part      func(whole document) document // what is answered; nil means the whole
+}
+
+func (ch change) answer(whole document) document {
+	if ch.part == nil {
+		return whole
+	}
+	return ch.part(whole)
+}
+
+// put writes a whole resource: what it does not mention is gone. m.mu is held.
+func (m *Manager) put(c *call, k *kind, r *resource) (answer, error) {
+	ch := change{kind: k, res: r, id: resourceID(c.target, k), created: r == nil,
+		operation: k.typ() + "/write", title: "Put" + strings.TrimSuffix(strings.ToUpper(k.name[:1])+k.name[1:], "s") + "Operation",
+		updating: !k.is("loadBalancers")}
+	if r != nil {
+		ch.id = r.id
+	}
+	ch.subject = ch.id
+	if err := m.checkWrite(c, ch, Honoured); err != nil {
+		return answer{}, err
+	}
+	d, err := c.document()
+	if err != nil {
+		return answer{}, err
+	}
+	ch.doc = d
+	var old document
+	if r != nil {
+		old = r.doc
+	}
+	if err := checkLocation(d, old, ch.id); err != nil {
+		return answer{}, err
+	}
+	if err := checkTags(d["tags"]); err != nil {
+		return answer{}, err
+	}
+	return m.commit(c, ch)
+}
+
+// putChild writes one child: a pool, a NAT rule or a security rule. i is its
+// index, negative for a new one. m.mu is held.
+func (m *Manager) putChild(c *call, r *resource, col *collection, i int) (answer, error) {
+	name := c.target.childName
+	children, _ := properties(r.doc)[col.name].([]any)
+	if i >= 0 {
+		name = text(children[i].(document), "name")
+	}
+	singular := strings.TrimSuffix(strings.ToUpper(col.name[:1])+col.name[1:], "s")
+	ch := change{kind: r.kind, res: r, id: r.id, subject: r.id + "/" + col.name + "/" + name, created: i < 0,
+		operation: r.kind.typ() + "/" + col.name + "/write", title: "Put" + singular + "Operation", updating: true}
+	if err := m.checkWrite(c, ch, m.opts.PoolIfMatch); err != nil {
+		return answer{}, err
+	}
+	child, err := c.document()
+	if err != nil {
+		return answer{}, err
+	}
+	child["name"] = name
+	if i < 0 {
+		i = len(children)
+		children = append(slices.Clip(children), child)
+	} else {
+		children = slices.Clone(children)
+		children[i] = child
+	}
+	whole := clone(r.doc)
+	ensure(whole, "properties")[col.name] = cloneValue(children)
+	ch.doc = whole
+	ch.part = func(whole document) document { return list(properties(whole), col.name)[i] }
+	return m.commit(c, ch)
+}
+
+// patchTags replaces the tags, which is all that PATCH can do. It ends at
+// once. m.mu is held.
+func (m *Manager) patchTags(c *call, r *resource) (answer, error) {
+	ch := change{kind: r.kind, res: r, id: r.id, subject: r.id, operation: r.kind.typ() + "/write", title: "PatchTagsOperation"}
+	if err := m.checkWrite(c, ch, Honoured); err != nil {
+		return answer{}, err
+	}
+	body, err := c.document()
+	if err != nil {
+		return answer{}, err
+	}
+	if _, isObject := body["tags"].(document); !isObject || len(body) != 1 {
+		return answer{}, refuse(codeFormat, "A PATCH of "+r.id+" takes an object with tags, and nothing else.")
+	}
+	if err := checkTags(body["tags"]); err != nil {
+		return answer{}, err
+	}
+	ch.doc = clone(r.doc)
+	ch.doc["tags"] = body["tags"]
+	if _, err := m.commit(c, ch); err != nil {
+		return answer{}, err
+	}
+	if r.running != nil {
+		m.finish(r.running, succeeded, nil)
+	}
+	a := ok(r.doc)
+	a.header = http.Header{"Etag": {r.etag}}
+	return a, nil
+}
+
+// checkWrite refuses a write that must not even be looked at: one on a stale
+// ETag, or one that another operation locks out. m.mu is held.
+func (m *Manager) checkWrite(c *call, ch change, ifMatch IfMatch) error {
+	etag := ""
+	if ch.res != nil {
+		etag = ch.res.etag
+	}
+	matches := c.ifMatch == "" || c.ifMatch == etag || c.ifMatch == "*" && etag != ""
+	if !matches && ifMatch != Ignored {
+		return preconditionFailed(c.ifMatch, etag, ch.subject)
+	}
+	if ch.res == nil || ch.res.running == nil || m.opts.SecondWrite != Refused {
+		return nil
+	}
+	wait := m.opts.RetryAfter
+	if wait == 0 {
+		wait = defaultLockWait
+	}
+	return locked(ch.res, wait)
+}
+
+func preconditionFailed(sent, etag, id string) *failure {
+	return &failure{status: http.StatusPreconditionFailed, code: "PreconditionFailed", message: "Precondition failed.",
+		details: []detail{{"PreconditionFailedEtagMismatch", fmt.Sprintf(
+			"Etag provided in if-match header %s does not match etag %s of resource %s in NRP data store.", sent, etag, id)}}}
+}
+
+// commit checks the new document, keeps it, ends the operation that it
+// supersedes and starts its own. m.mu is held.
+func (m *Manager) commit(c *call, ch change) (answer, error) {
+	r := ch.res
+	var old document
+	if r == nil {
+		r = &resource{id: ch.id, kind: ch.kind}
+	} else {
+		old = r.doc
+	}
+	if err := m.check(r, ch.doc, old); err != nil {
+		return answer{}, err
+	}
+	updating := m.opts.FirstAnswer == AlwaysUpdating || m.opts.FirstAnswer == AsRecorded && ch.updating || c.fault.Kind == FailOperation
+	state := "Succeeded"
+	if updating {
+		state = "Updating"
+	}
+	if ch.res == nil {
+		m.store(r)
+	}
+	r.etag = m.newETag()
+	m.complete(r, ch.doc, old, state)
+	m.forgetPools(r, ch.doc)
+	r.doc = ch.doc
+	r.version++
+	op := m.begin(c, r, ch)
+	m.supersede(r, op)
+	r.running = op
+	m.logf("%s writes %s", c.principal, c.target.label())
+	m.schedule(c, r, op, updating)
+	a := answer{status: http.StatusOK, header: m.asyncHeader(c, op), body: ch.answer(r.doc)}
+	if ch.created {
+		a.status = http.StatusCreated
+	}
+	return a, nil
+}
+
+// check refuses a document that the service would refuse. m.mu is held.
+func (m *Manager) check(r *resource, d, old document) error {
+	for _, col := range r.kind.collections {
+		if err := checkChildren(r, d, col.name); err != nil {
+			return err
+		}
+	}
+	if r.kind.is("loadBalancers") {
+		return m.checkLoadBalancer(r, d, old)
+	}
+	return nil
+}
+
+// checkChildren refuses a collection that is not a list of objects with
+// distinct names.
+func checkChildren(r *resource, d document, col string) error {
+	v := properties(d)[col]
+	if v == nil {
+		return nil
+	}
+	array, isArray := v.([]any)
+	children := list(properties(d), col)
+	if !isArray || len(children) != len(array) {
+		return refuse(codeFormat, "Cannot parse "+col+" of "+r.id+".")
+	}
+	seen := map[string]bool{}
+	for _, child := range children {
+		name := strings.ToLower(text(child, "name"))
+		if name == "" || len(name) > 80 || strings.Contains(name, "/") {
+			return refuse(codeFormat, "A child of "+r.id+"/"+col+" has no usable name.")
+		}
+		if seen[name] {
+			return refuse(codeFormat, "Two children of "+r.id+"/"+col+" are called "+name+".")
+		}
+		seen[name] = true
+	}
+	return nil
+}
+
+// checkLocation refuses a resource without a location, or with another one
+// than before.
+func checkLocation(d, old document, id string) error {
+	location := text(d, "location")
+	if location == "" {
+		return &failure{status: http.StatusBadRequest, code: "LocationRequired",
+			message: "The location property is required for this definition."}
+	}
+	if was := text(old, "location"); was != "" && plainLocation(was) != plainLocation(location) {
+		return &failure{status: http.StatusConflict, code: "InvalidResourceLocation",
+			message: "The resource '" + lastSegment(id) + "' already exists in location '" + was + "'."}
+	}
+	return nil
+}
+
+// plainLocation makes "West Europe" and "westeurope" equal.
+func plainLocation(l string) string { return strings.ToLower(strings.ReplaceAll(l, " ", "")) }
+
+// checkTags keeps the limits of Resource Manager: 50 tags, names of up to 512
+// characters and values of up to 256.
+func checkTags(v any) error {
+	if v == nil {
+		return nil
+	}
+	tags, isObject := v.(document)
+	if !isObject || len(tags) > 50 {
+		return refuse(codeFormat, "Tags must be an object with at most 50 members.")
+	}
+	for name, value := range tags {
+		s, isText := value.(string)
+		if !isText || len(s) > 256 || name == "" || len(name) > 512 || strings.ContainsAny(name, `<>%&\?/`) {
+			return refuse(codeFormat, "The tag '"+name+"' is not valid.")
+		}
+	}
+	return nil
+}
+
+// remove deletes a resource. m.mu is held.
+func (m *Manager) remove(c *call, r *resource) (answer, error) {
+	ch := change{kind: r.kind, res: r, id: r.id, subject: r.id, operation: r.kind.typ() + "/delete", title: "DeleteOperation"}
+	if err := m.checkWrite(c, ch, Honoured); err != nil {
+		return answer{}, err
+	}
+	op := m.begin(c, r, ch)
+	m.supersede(r, op)
+	m.forgetPools(r, document{})
+	m.drop(r)
+	m.logf("%s deletes %s", c.principal, c.target.label())
+	m.after(m.opts.AsyncDelay, func() { m.finish(op, succeeded, nil) })
+	if r.kind.is("loadBalancers") {
+		m.after(m.opts.AsyncDelay+m.opts.EffectDelay, func() {
+			if m.resources[strings.ToLower(r.id)] == nil {
+				m.later(func() { m.path.Remove(r.id) })
+			}
+		})
+	}
+	return answer{status: http.StatusAccepted, header: m.locationHeader(c, op)}, nil
+}

@@ -1,0 +1,162 @@
+package loadmaster
+
+// Options hold every behaviour that the references call undocumented,
+// inferred or unseen, so that a story can be told with both answers. The zero
+// value of each is the answer the references infer.
+type Options struct {
+	// StandbyForwards makes published services answer on a standby too
+	// (loadmaster.md 2.2 says only "not serving, ready").
+	StandbyForwards bool
+	// PolledBy says whose request counts as being polled by the load
+	// balancer (loadmaster.md 2.3).
+	PolledBy PolledBy
+	// PassiveUntil says what ends the state Passive (loadmaster.md 2.4).
+	PassiveUntil PassiveUntil
+	// NoPreferenceHealing says who yields when both units are active without
+	// a preferred one and see each other again (loadmaster.md 2.4).
+	NoPreferenceHealing NoPreferenceHealing
+	// HAStatus says whether the firmware knows hastatus (loadmaster.md 2.2,
+	// and 7 number 2).
+	HAStatus HAStatusSupport
+	// HAModeWords are the words HaMode is read back in; documented are first
+	// and second for writing (loadmaster.md 2.1, and 7 number 1).
+	HAModeWords Words
+	// HealthWords are those in the body of the check port's 200; documented
+	// are Master and Slave (loadmaster.md 2.3, and 7 number 17).
+	HealthWords Words
+	// AllInterfaces is how HealthCheckAllInterfaces reads (loadmaster.md 2.1).
+	AllInterfaces AllInterfacesField
+	// StandbyWrites is what a standby does with a write to a synchronised
+	// parameter (loadmaster.md 1.7, and 7 number 4).
+	StandbyWrites StandbyWrites
+	// ModeAppliesAtOnce makes a new HA mode work without the reboot that the
+	// guide asks for and the API text does not (loadmaster.md 2.1, 2.6).
+	ModeAppliesAtOnce bool
+	// ParametersNeedReboot makes azurehaparam work only after a reboot
+	// (loadmaster.md 7 number 14).
+	ParametersNeedReboot bool
+	// V2NeedsSessionManagement makes API v2 answer 404 until the parameter
+	// sessioncontrol is on (loadmaster.md 7 number 15).
+	V2NeedsSessionManagement bool
+	// V2Values is how values look in JSON (loadmaster.md 1.6, and 7 number 1).
+	V2Values V2Values
+	// V2Get is the shape of the JSON answer to get (loadmaster.md 7 number 3).
+	V2Get V2Get
+	// Unauthorized is what bad credentials are answered with
+	// (loadmaster.md 1.5, 1.6).
+	Unauthorized UnauthorizedAnswer
+	// BootAnswer is what the API port says in the last part of a boot
+	// (loadmaster.md 2.6, and 6 number 6).
+	BootAnswer BootAnswer
+	// TimesAsText writes boottime and activetime as a date rather than as
+	// Unix seconds; no value other than 0 was seen (loadmaster.md 2.2).
+	TimesAsText bool
+}
+
+// PolledBy says whose GET on the check port ends the unit's complaint that
+// nobody polls it.
+type PolledBy int
+
+// The answers to PolledBy.
+const (
+	PolledByAnyoneButPartner PolledBy = iota
+	PolledByLoadBalancer              // only by 168.63.129.16, where Azure's probes come from
+	PolledByAnyone                    // by the partner's check as well
+)
+
+// PassiveUntil says what ends the state Passive after a boot.
+type PassiveUntil int
+
+// The answers to PassiveUntil.
+const (
+	PassiveUntilPolled PassiveUntil = iota
+	PassiveUntilPartnerChecked
+)
+
+// NoPreferenceHealing says which active unit becomes standby when neither is
+// preferred and they see each other again.
+type NoPreferenceHealing int
+
+// The answers to NoPreferenceHealing.
+const (
+	SecondYields NoPreferenceHealing = iota
+	FirstYields
+	BothStay // "whoever is active stays", taken literally
+)
+
+// HAStatusSupport says whether the parameter hastatus exists.
+type HAStatusSupport int
+
+// The answers to HAStatusSupport.
+const (
+	HAStatusKnown HAStatusSupport = iota
+	HAStatusUnknown
+)
+
+// Words are the names of the two roles.
+type Words int
+
+// The answers to Words.
+const (
+	DocumentedWords Words = iota
+	NewWords              // first, second
+	OldWords              // master, slave
+)
+
+// AllInterfacesField is how HealthCheckAllInterfaces reads.
+type AllInterfacesField int
+
+// The answers to AllInterfacesField.
+const (
+	AllInterfacesUnset   AllInterfacesField = iota // "unset" until it is set
+	AllInterfacesPresent                           // always 0 or 1
+	AllInterfacesAbsent                            // no such field
+)
+
+// StandbyWrites is what a standby does with a synchronised parameter.
+type StandbyWrites int
+
+// The answers to StandbyWrites.
+const (
+	StandbyAcceptsWrites StandbyWrites = iota
+	StandbyRejectsWrites               // with 422
+	StandbyLosesWrites                 // accepts, and forgets at the next synchronisation
+)
+
+// V2Values is how values look in JSON.
+type V2Values int
+
+// The answers to V2Values.
+const (
+	V2Typed V2Values = iota // numbers, booleans and lists
+	V2Strings
+)
+
+// V2Get is the shape of the JSON answer to get.
+type V2Get int
+
+// The answers to V2Get.
+const (
+	V2GetFlat   V2Get = iota
+	V2GetNested       // under Success.Data, as in XML
+)
+
+// UnauthorizedAnswer is the body of a 401.
+type UnauthorizedAnswer int
+
+// The answers to UnauthorizedAnswer.
+const (
+	UnauthorizedNative UnauthorizedAnswer = iota // an HTML page in v1, JSON in v2
+	UnauthorizedPage                             // an HTML page in both
+	UnauthorizedWord                             // the bare word in both
+)
+
+// BootAnswer is what the API port says in the last fifth of a boot.
+type BootAnswer int
+
+// The answers to BootAnswer.
+const (
+	BootNotFound     BootAnswer = iota // 404 with an HTML page
+	BootUnauthorized                   // 401 with an HTML page
+	BootSilence                        // the unit cannot be reached until it is up
+)

@@ -1,0 +1,109 @@
+package lab
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"tandem/internal/lab/arm"
+	"tandem/internal/lab/dataplane"
+	"tandem/internal/lab/loadmaster"
+)
+
+// behaviour is everything in a world that the references leave open.
+type behaviour struct {
+	unit      loadmaster.Options
+	arm       arm.Options
+	dataplane dataplane.Options
+}
+
+// OpenQuestion is a behaviour that the references call undocumented, and the
+// answers that a world can give. The first answer is what they infer.
+type OpenQuestion struct {
+	Name    string
+	About   string // with the section of the reference
+	Answers []string
+
+	set func(b *behaviour, answer int)
+}
+
+// OpenQuestions lists every behaviour that is an option, sorted by name.
+var OpenQuestions = []OpenQuestion{
+	{"boot-answer", "what the API says late in a boot (loadmaster.md 2.6)", []string{"not-found", "unauthorized", "silence"},
+		func(b *behaviour, a int) { b.unit.BootAnswer = loadmaster.BootAnswer(a) }},
+	{"check-all-interfaces-field", "how HealthCheckAllInterfaces reads (loadmaster.md 2.1)", []string{"unset", "present", "absent"},
+		func(b *behaviour, a int) { b.unit.AllInterfaces = loadmaster.AllInterfacesField(a) }},
+	{"down-resets-connections", "whether admin state Down ends established connections (azure.md 1.5)", []string{"no", "yes"},
+		func(b *behaviour, a int) { b.dataplane.DownResetsConnections = a == 1 }},
+	{"first-answer", "provisioning state in the first answer to a write (azure.md 1.9)", []string{"as-recorded", "updating", "succeeded"},
+		func(b *behaviour, a int) { b.arm.FirstAnswer = arm.FirstAnswer(a) }},
+	{"hamode-words", "the words HaMode reads back as (loadmaster.md 2.1)", []string{"documented", "new", "old"},
+		func(b *behaviour, a int) { b.unit.HAModeWords = loadmaster.Words(a) }},
+	{"hastatus", "whether the firmware knows hastatus (loadmaster.md 2.2)", []string{"known", "unknown"},
+		func(b *behaviour, a int) { b.unit.HAStatus = loadmaster.HAStatusSupport(a) }},
+	{"health-words", "the words in the check port's answer (loadmaster.md 2.3)", []string{"documented", "new", "old"},
+		func(b *behaviour, a int) { b.unit.HealthWords = loadmaster.Words(a) }},
+	{"mode-applies-at-once", "whether a new HA mode works without a reboot (loadmaster.md 2.1)", []string{"no", "yes"},
+		func(b *behaviour, a int) { b.unit.ModeAppliesAtOnce = a == 1 }},
+	{"no-preference-healing", "who yields when two active units meet again without a preference (loadmaster.md 2.4)", []string{"second", "first", "nobody"},
+		func(b *behaviour, a int) { b.unit.NoPreferenceHealing = loadmaster.NoPreferenceHealing(a) }},
+	{"parameters-need-reboot", "whether azurehaparam works only after a reboot (loadmaster.md 7)", []string{"no", "yes"},
+		func(b *behaviour, a int) { b.unit.ParametersNeedReboot = a == 1 }},
+	{"passive-until", "what ends the state Passive (loadmaster.md 2.4)", []string{"polled", "partner-checked"},
+		func(b *behaviour, a int) { b.unit.PassiveUntil = loadmaster.PassiveUntil(a) }},
+	{"polled-by", "whose request counts as polling (loadmaster.md 2.3)", []string{"anyone-but-partner", "load-balancer", "anyone"},
+		func(b *behaviour, a int) { b.unit.PolledBy = loadmaster.PolledBy(a) }},
+	{"pool-if-match", "whether If-Match counts on a pool (azure.md 1.9)", []string{"honoured", "ignored"},
+		func(b *behaviour, a int) { b.arm.PoolIfMatch = arm.IfMatch(a) }},
+	{"pool-shows-addresses", "whether a pool of interfaces shows their addresses (azure.md 1.3)", []string{"no", "yes"},
+		func(b *behaviour, a int) { b.arm.ShowNICAddresses = a == 1 }},
+	{"second-write", "what a second write does to a running one (azure.md 1.9)", []string{"supersedes", "refused"},
+		func(b *behaviour, a int) { b.arm.SecondWrite = arm.SecondWrite(a) }},
+	{"standby-forwards", "whether a standby forwards traffic that reaches it (DESIGN 5)", []string{"no", "yes"},
+		func(b *behaviour, a int) { b.unit.StandbyForwards = a == 1 }},
+	{"standby-writes", "what a standby does with writes (loadmaster.md 1.7)", []string{"accept", "reject", "lose"},
+		func(b *behaviour, a int) { b.unit.StandbyWrites = loadmaster.StandbyWrites(a) }},
+	{"times-as-text", "how boottime is written (loadmaster.md 2.2)", []string{"no", "yes"},
+		func(b *behaviour, a int) { b.unit.TimesAsText = a == 1 }},
+	{"unauthorized", "the body of a 401 (loadmaster.md 1.5)", []string{"native", "page", "word"},
+		func(b *behaviour, a int) { b.unit.Unauthorized = loadmaster.UnauthorizedAnswer(a) }},
+	{"v2-get", "the shape of get in JSON (loadmaster.md 7)", []string{"flat", "nested"},
+		func(b *behaviour, a int) { b.unit.V2Get = loadmaster.V2Get(a) }},
+	{"v2-needs-session-management", "whether API v2 wants Session Management on (loadmaster.md 7)", []string{"no", "yes"},
+		func(b *behaviour, a int) { b.unit.V2NeedsSessionManagement = a == 1 }},
+	{"v2-values", "how values look in JSON (loadmaster.md 1.6)", []string{"typed", "strings"},
+		func(b *behaviour, a int) { b.unit.V2Values = loadmaster.V2Values(a) }},
+}
+
+// behaviourOf applies answers by name, in the order of the names.
+func behaviourOf(answers map[string]string) (behaviour, error) {
+	var b behaviour
+	for _, name := range slices.Sorted(maps.Keys(answers)) {
+		at := slices.IndexFunc(OpenQuestions, func(q OpenQuestion) bool { return q.Name == name })
+		if at < 0 {
+			return b, fmt.Errorf("option %q: expected one of %s", name, strings.Join(questionNames(), ", "))
+		}
+		q := OpenQuestions[at]
+		answer := slices.Index(q.Answers, answers[name])
+		if answer < 0 {
+			return b, fmt.Errorf("option %s=%q: expected one of %s", name, answers[name], strings.Join(q.Answers, ", "))
+		}
+		q.set(&b, answer)
+	}
+	return b, nil
+}
+
+// CheckOptions refuses answers that are none, and questions that nobody asked.
+func CheckOptions(answers map[string]string) error {
+	_, err := behaviourOf(answers)
+	return err
+}
+
+func questionNames() []string {
+	out := make([]string, len(OpenQuestions))
+	for i, q := range OpenQuestions {
+		out[i] = q.Name
+	}
+	return out
+}

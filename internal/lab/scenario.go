@@ -1,0 +1,206 @@
+package lab
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+//go:embed scenarios/*.yaml
+var files embed.FS
+
+// pairFile is the pair that every story starts from; a story changes it by
+// path.
+const pairFile = "scenarios/pair.yaml"
+
+// Scenario is a story: what the world is like, what happens in it, and what
+// must have come of it.
+type Scenario struct {
+	Name    string `yaml:"name"`
+	Summary string `yaml:"summary"`
+	// For is how long the story lasts.
+	For time.Duration `yaml:"for"`
+	// Pair changes the common pair file, for example ha.preferred: none.
+	Pair map[string]any `yaml:"pair"`
+	// Options are answers to what the references leave open, by name.
+	Options map[string]string `yaml:"options"`
+	// Boot is how long a unit takes from power on to being up.
+	Boot time.Duration `yaml:"boot"`
+	// Active is the unit that is active at the beginning, first or second;
+	// first where nothing is said.
+	Active string `yaml:"active"`
+	Steps  []Step `yaml:"steps"`
+	Expect Expect `yaml:"expect"`
+}
+
+// Step is one thing that happens, or one look at how things are, at a time.
+type Step struct {
+	At time.Duration `yaml:"at"`
+	// Do is one of the verbs of verbs.go.
+	Do   string `yaml:"do"`
+	Unit string `yaml:"unit"`
+	From string `yaml:"from"`
+	To   string `yaml:"to"`
+	// Late, Times and Lose change how Event Grid delivers from now on.
+	Late  time.Duration `yaml:"late"`
+	Times int           `yaml:"times"`
+	Lose  bool          `yaml:"lose"`
+	// By tells whether a person or the platform does it, where that matters.
+	By     string `yaml:"by"`
+	Expect *Now   `yaml:"expect"`
+}
+
+// Now is how things must be at the time of a step. Empty fields say nothing.
+type Now struct {
+	// Serving is who answers the client: lm1, lm2, both or nobody.
+	Serving string `yaml:"serving"`
+	// Situation is what the program believes.
+	Situation string `yaml:"situation"`
+	// Down lists the units that are set Down in the load balancer.
+	Down *[]string `yaml:"down"`
+}
+
+// Expect is what must have come of the story when it ends.
+type Expect struct {
+	// Outage is the most that the client may have measured.
+	Outage struct {
+		Tandem           time.Duration `yaml:"tandem"`
+		LoadBalancerOnly time.Duration `yaml:"loadBalancerOnly"`
+	} `yaml:"outage"`
+	// Split is the most time in which both units may have served, and
+	// SplitWithout the least that it was without the program.
+	Split        time.Duration `yaml:"split"`
+	SplitWithout time.Duration `yaml:"splitWithout"`
+	// Decisions are rows that must have won in this order; others may stand
+	// between them.
+	Decisions []string `yaml:"decisions"`
+	// Never are rows that must not have won.
+	Never []string `yaml:"never"`
+	// Writes is the most writes to Resource Manager; nil says nothing.
+	Writes *int `yaml:"writes"`
+	// Stored is the most decisions that may have been stored; nil says nothing.
+	Stored *int `yaml:"stored"`
+	// Events are types of published events that must have come out in this
+	// order; others may stand between them.
+	Events []string `yaml:"events"`
+}
+
+// Scenarios returns every story, sorted by name. The stories are part of the
+// program, so a mistake in one is a fault of ours.
+func Scenarios() ([]Scenario, error) {
+	names, err := fs.Glob(files, "scenarios/*.yaml")
+	if err != nil {
+		return nil, err
+	}
+	var out []Scenario
+	for _, name := range names {
+		if name == pairFile {
+			continue
+		}
+		b, err := files.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		s, err := ReadScenario(name, b)
+		if err != nil {
+			return nil, err
+		}
+		if s.Name != strings.TrimSuffix(path.Base(name), ".yaml") {
+			return nil, fmt.Errorf("%s: name %q: expected the name of the file", name, s.Name)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// ReadScenario reads a story and refuses what it does not know.
+func ReadScenario(file string, b []byte) (Scenario, error) {
+	dec := yaml.NewDecoder(bytes.NewReader(b))
+	dec.KnownFields(true)
+	var s Scenario
+	if err := dec.Decode(&s); err != nil {
+		return s, fmt.Errorf("read story %s: %w", file, err)
+	}
+	if s.Name == "" || s.Summary == "" || s.For <= 0 {
+		return s, fmt.Errorf("read story %s: expected name, summary and for", file)
+	}
+	for i, st := range s.Steps {
+		if i > 0 && st.At < s.Steps[i-1].At {
+			return s, fmt.Errorf("read story %s: step %d is at %v, before the one above it", file, i+1, st.At)
+		}
+		if _, known := verbs[st.Do]; !known && st.Expect == nil {
+			return s, fmt.Errorf("read story %s: step %d: do %q: expected one of %s", file, i+1, st.Do, strings.Join(Verbs(), ", "))
+		}
+	}
+	return s, nil
+}
+
+// Find returns the story with the name.
+func Find(name string) (Scenario, error) {
+	all, err := Scenarios()
+	if err != nil {
+		return Scenario{}, err
+	}
+	names := make([]string, len(all))
+	for i, s := range all {
+		if s.Name == name {
+			return s, nil
+		}
+		names[i] = s.Name
+	}
+	return Scenario{}, fmt.Errorf("story %q: expected one of %s", name, strings.Join(names, ", "))
+}
+
+// With adds answers to open questions to the story's own.
+func (s Scenario) With(options map[string]string) Scenario {
+	merged := maps.Clone(s.Options)
+	if merged == nil {
+		merged = map[string]string{}
+	}
+	maps.Copy(merged, options)
+	s.Options = merged
+	return s
+}
+
+// PairFile returns the story's pair file: the common one with the story's
+// changes and the units' certificates.
+func (s Scenario) PairFile(pins map[string]string) ([]byte, error) {
+	b, err := files.ReadFile(pairFile)
+	if err != nil {
+		return nil, err
+	}
+	var doc map[string]any
+	if err := yaml.Unmarshal(b, &doc); err != nil {
+		return nil, fmt.Errorf("read %s: %w", pairFile, err)
+	}
+	for unit, pin := range pins {
+		set(doc, "units."+unit+".api.tls.sha256", pin)
+	}
+	for _, p := range slices.Sorted(maps.Keys(s.Pair)) {
+		set(doc, p, s.Pair[p])
+	}
+	return yaml.Marshal(doc)
+}
+
+// set puts a value at a path of keys, making what is missing on the way.
+func set(doc map[string]any, path string, value any) {
+	head, rest, deeper := strings.Cut(path, ".")
+	if !deeper {
+		doc[head] = value
+		return
+	}
+	child, ok := doc[head].(map[string]any)
+	if !ok {
+		child = map[string]any{}
+		doc[head] = child
+	}
+	set(child, rest, value)
+}

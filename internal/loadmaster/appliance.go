@@ -1,0 +1,250 @@
+package loadmaster
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+const (
+	// callsPerSecond and callBurst keep a unit's limit of 30 calls in three
+	// seconds, over which it drops connections (loadmaster.md 0.1 item 4): at
+	// most 10 + 3*6 = 28 of ours, the rest is for a person at the WUI. The
+	// burst lets two reports in a row go without a wait, as an event needs
+	// them; the rate is that of the vendor's SDK, which spaces its calls by
+	// 150 to 200 ms (1.1).
+	callsPerSecond = 6
+	callBurst      = 10
+
+	// idleTimeout ends kept connections soon. The calls of one report share
+	// one TLS handshake, and no connection lives on to the next pass: so every
+	// pass proves anew that the unit takes connections and has the right
+	// certificate, and nothing is lost to units that drop idle connections
+	// (the vendor's SDK keeps none, loadmaster.md 1.1). The price is one
+	// handshake for each unit and pass, about two milliseconds of our time.
+	idleTimeout = 2 * time.Second
+
+	// firstRefusal and lastRefusal limit how often refused credentials are
+	// tried again: units lock accounts after failed logins (loadmaster.md
+	// 1.4, sessionmaxfailattempts).
+	firstRefusal = 30 * time.Second
+	lastRefusal  = 5 * time.Minute
+
+	// oldAPIFor is how long a unit that only takes the XML API is spoken to
+	// in it. Trying the JSON API again costs a failed login.
+	oldAPIFor = time.Hour
+
+	maxHeader = 64 << 10
+)
+
+// appliance is what the Client remembers of the unit at one address and port,
+// shared by all callers.
+type appliance struct {
+	at     netip.AddrPort
+	used   time.Time // guarded by Client.mu
+	bucket *rate.Limiter
+
+	mu      sync.Mutex // guards what follows; never held across a wait or a call
+	jitter  *rand.Rand
+	line    line
+	oldAPI  oldAPI
+	refusal refusal
+	facts   facts
+}
+
+// line is the way to a unit under one trust.
+type line struct {
+	trust  trust
+	reads  *http.Transport
+	writes *http.Transport // a fresh connection each, so that "was it sent" has an answer
+}
+
+// oldAPI remembers that only the XML API works with some credentials.
+type oldAPI struct {
+	key   uint64
+	until time.Time
+	code  int // with which the JSON API was refused
+}
+
+// refusal remembers that some credentials were refused.
+type refusal struct {
+	key   uint64
+	until time.Time
+	wait  time.Duration
+}
+
+// facts are what changes rarely, so that a report need not read it each time.
+type facts struct {
+	boot      string // boottime as the unit writes it; the next two hold until it changes
+	firmware  string
+	noStatus  bool // hastatus is not known to this firmware
+	changedAt time.Time
+	readAt    time.Time // when changedAt was asked for
+}
+
+func newAppliance(at netip.AddrPort, seed uint64) *appliance {
+	b := at.Addr().As16()
+	return &appliance{
+		at:     at,
+		bucket: rate.NewLimiter(callsPerSecond, callBurst),
+		jitter: rand.New(rand.NewPCG(seed^binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])^uint64(at.Port()))),
+	}
+}
+
+// lineFor returns the transports for a trust. They are made anew when the pair
+// file changes what is trusted, and no connection of the old ones is used.
+func (a *appliance) lineFor(t trust, opts Options) (line, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.line.reads != nil && a.line.trust == t {
+		return a.line, nil
+	}
+	config, err := t.config(opts.ReadFile)
+	if err != nil {
+		return line{}, err
+	}
+	if a.line.reads != nil {
+		a.line.reads.CloseIdleConnections()
+	}
+	a.line = line{trust: t, reads: &http.Transport{
+		Proxy:                  quietProxy(opts.Proxy),
+		DialContext:            limitDial(opts),
+		TLSClientConfig:        config,
+		TLSHandshakeTimeout:    opts.Timeout,
+		IdleConnTimeout:        idleTimeout,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: maxHeader,
+	}}
+	a.line.writes = a.line.reads.Clone()
+	a.line.writes.DisableKeepAlives = true
+	return a.line, nil
+}
+
+// limitDial bounds every dial by itself: http.Transport lets dials go on after
+// the request that wanted them was cancelled.
+func limitDial(opts Options) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, opts.Timeout)
+		defer cancel()
+		return opts.DialContext(ctx, network, address)
+	}
+}
+
+// quietProxy keeps an unusable proxy setting, which may hold a password, out of
+// the error about it.
+func quietProxy(choose func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
+	if choose == nil {
+		return nil
+	}
+	return func(r *http.Request) (*url.URL, error) {
+		u, err := choose(r)
+		if err != nil {
+			return nil, errors.New("the proxy setting is not usable")
+		}
+		return u, nil
+	}
+}
+
+func (a *appliance) closeIdle() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.line.reads != nil {
+		a.line.reads.CloseIdleConnections()
+	}
+}
+
+// speaks returns the API to speak with these credentials.
+func (a *appliance) speaks(key uint64, now time.Time) dialect {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.oldAPI.key == key && now.Before(a.oldAPI.until) {
+		return v1
+	}
+	return v2
+}
+
+// remembersOldAPI returns the code with which the JSON API was refused.
+func (a *appliance) remembersOldAPI(key uint64) (code int, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.oldAPI.code, a.oldAPI.key == key && !a.oldAPI.until.IsZero()
+}
+
+func (a *appliance) rememberOldAPI(key uint64, code int, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.oldAPI = oldAPI{key: key, until: now.Add(oldAPIFor), code: code}
+}
+
+func (a *appliance) forgetOldAPI() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.oldAPI = oldAPI{}
+}
+
+// refused returns how long these credentials must not be tried again.
+func (a *appliance) refused(key uint64, now time.Time) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.refusal.key != key {
+		return 0
+	}
+	return max(0, a.refusal.until.Sub(now))
+}
+
+// refuse keeps these credentials back for a time that grows with every refusal
+// in a row. Refusals of calls that ran side by side count as one.
+func (a *appliance) refuse(key uint64, now time.Time) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.refusal.key != key || a.refusal.wait == 0:
+		a.refusal = refusal{key: key, wait: firstRefusal}
+	case now.Before(a.refusal.until):
+		return a.refusal.until.Sub(now)
+	default:
+		a.refusal.wait = min(2*a.refusal.wait, lastRefusal)
+	}
+	a.refusal.until = now.Add(a.refusal.wait)
+	return a.refusal.wait
+}
+
+// accept forgets refusals: the unit took credentials.
+func (a *appliance) accept() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.refusal = refusal{}
+}
+
+// pause returns the time before a second attempt.
+func (a *appliance) pause() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return retryAfter + time.Duration(a.jitter.Int64N(int64(retryJitter)))
+}
+
+// known returns the facts that hold for a boot time, none for another one. An
+// unreadable boot time vouches for nothing but the configuration's age.
+func (a *appliance) known(boot string) facts {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if boot == "" || a.facts.boot != boot {
+		a.facts = facts{boot: boot, changedAt: a.facts.changedAt, readAt: a.facts.readAt}
+	}
+	return a.facts
+}
+
+func (a *appliance) learn(f facts) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.facts = f
+}

@@ -1,0 +1,203 @@
+package manifest
+
+import (
+	"encoding"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"tandem/internal/pair"
+)
+
+// key is one key of a pair file as the tags of its field describe it. The
+// reader, the schema and the reference are all made from the same tags, so
+// that they cannot say different things.
+type key struct {
+	name        string
+	index       []int // of the field, for reflect.Value.FieldByIndex
+	typ         reflect.Type
+	description string
+	required    bool
+	limits      map[string]string // minimum, pattern and so on, from the jsonschema tag
+}
+
+// keys returns the keys of a mapping in the order in which they are written,
+// those of embedded structs included.
+func keys(t reflect.Type) []key {
+	var out []key
+	for f := range t.Fields() {
+		if f.Anonymous {
+			for _, k := range keys(f.Type) {
+				k.index = append([]int{f.Index[0]}, k.index...)
+				out = append(out, k)
+			}
+			continue
+		}
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		out = append(out, key{
+			name:        name,
+			index:       f.Index,
+			typ:         f.Type,
+			description: f.Tag.Get("jsonschema_description"),
+			required:    !strings.HasPrefix(options, "omit") || isMapping(f.Type) && hasRequired(f.Type),
+			limits:      limits(f.Tag.Get("jsonschema")),
+		})
+	}
+	return out
+}
+
+// hasRequired reports whether a mapping has a required key, which makes the
+// mapping itself required.
+func hasRequired(t reflect.Type) bool {
+	for _, k := range keys(t) {
+		if k.required {
+			return true
+		}
+	}
+	return false
+}
+
+func limits(tag string) map[string]string {
+	out := make(map[string]string)
+	for part := range strings.SplitSeq(tag, ",") {
+		name, value, _ := strings.Cut(part, "=")
+		out[name] = value
+	}
+	return out
+}
+
+func names(ks []key) []string {
+	out := make([]string, len(ks))
+	for i, k := range ks {
+		out[i] = k.name
+	}
+	return out
+}
+
+// isText reports whether values of the type are written as text and read by
+// their own UnmarshalText.
+func isText(t reflect.Type) bool {
+	return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+}
+
+// isMapping reports whether values of the type are written as mappings.
+func isMapping(t reflect.Type) bool { return t.Kind() == reflect.Struct && !isText(t) }
+
+// durationPattern is the form of durations in files: positive, with a unit.
+const durationPattern = `^(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+$`
+
+// expects says in words what may stand at the key.
+func (k key) expects() string { return expects(k.typ, k.limits) }
+
+func expects(t reflect.Type, limits map[string]string) string {
+	switch t {
+	case reflect.TypeFor[netip.Addr]():
+		return "an IP address such as 10.0.0.4"
+	case reflect.TypeFor[netip.Prefix]():
+		return "a network such as 10.0.0.0/24"
+	case reflect.TypeFor[pair.Duration]():
+		return "a positive duration with a unit, such as 10m or 5s"
+	}
+	if words := choices(t); words != nil {
+		return oneOf(words)
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int:
+		return expectsNumber(limits)
+	case reflect.Slice:
+		return expectsList(limits)
+	case reflect.Struct:
+		return "a mapping with the keys " + strings.Join(names(keys(t)), ", ")
+	default:
+		return expectsText(limits)
+	}
+}
+
+func expectsNumber(limits map[string]string) string {
+	least, most := limits["minimum"], limits["maximum"]
+	switch {
+	case least != "" && most != "":
+		return "a whole number from " + least + " to " + most
+	case least != "":
+		return "a whole number, " + least + " or more"
+	default:
+		return "a whole number"
+	}
+}
+
+func expectsList(limits map[string]string) string {
+	if least := limits["minItems"]; least != "" {
+		return "a list of " + least + " or more"
+	}
+	return "a list"
+}
+
+func expectsText(limits map[string]string) string {
+	switch {
+	case limits["enum"] != "":
+		return limits["enum"]
+	case limits["format"] == "uuid":
+		return "a UUID such as 00000000-0000-0000-0000-000000000001"
+	case limits["pattern"] != "" && limits["maxLength"] != "":
+		return "text of at most " + limits["maxLength"] + " characters that matches " + limits["pattern"]
+	case limits["pattern"] != "":
+		return "text that matches " + limits["pattern"]
+	default:
+		return "text"
+	}
+}
+
+func oneOf(words []string) string {
+	if len(words) == 1 {
+		return words[0]
+	}
+	return "one of " + strings.Join(words, ", ")
+}
+
+// allows reports whether a value that somebody wrote is within the key's limits.
+func (k key) allows(v reflect.Value) bool {
+	switch {
+	case v.Type() == reflect.TypeFor[pair.Duration]():
+		return v.Int() > 0
+	case v.Kind() == reflect.Int:
+		return k.least("minimum") <= v.Int() && v.Int() <= k.most("maximum")
+	case v.Kind() == reflect.Slice:
+		return k.least("minItems") <= int64(v.Len())
+	case v.Kind() == reflect.String:
+		return k.allowsText(v.String())
+	default:
+		return true
+	}
+}
+
+func (k key) allowsText(s string) bool {
+	if k.limits["format"] == "uuid" && (len(s) != 36 || uuid.Validate(s) != nil) {
+		return false
+	}
+	if p := k.limits["pattern"]; p != "" && !regexp.MustCompile(p).MatchString(s) {
+		return false
+	}
+	return int64(len(s)) <= k.most("maxLength")
+}
+
+func (k key) least(limit string) int64 { return k.number(limit, -1<<63) }
+func (k key) most(limit string) int64  { return k.number(limit, 1<<63-1) }
+
+func (k key) number(limit string, otherwise int64) int64 {
+	text, ok := k.limits[limit]
+	if !ok {
+		return otherwise
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		panic(fmt.Sprintf("manifest: tag of key %s: %s=%s is not a number", k.name, limit, text))
+	}
+	return n
+}

@@ -1,0 +1,435 @@
+package pair
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "write the generated files instead of comparing them")
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+func definition() Definition {
+	return Definition{
+		Name: "edge", Mode: Auto,
+		Azure: Scope{Subscription: "s", ResourceGroup: "rg", Location: "westeurope"},
+		Units: Units{
+			First:  Unit{VM: "lm1", Address: netip.MustParseAddr("10.0.0.4")},
+			Second: Unit{VM: "lm2", Address: netip.MustParseAddr("10.0.0.5")},
+		},
+		HA:            HA{Preferred: PreferFirst},
+		LoadBalancers: []LoadBalancer{{Name: "ilb", Pools: []string{"pool"}}},
+		Failover:      Failover{Fence: Allowed},
+	}.WithDefaults()
+}
+
+func at(answer CheckAnswer, state HAState) UnitSeen {
+	u := UnitSeen{Check: CheckSeen{Answer: answer, At: noon}}
+	switch {
+	case state != StateUnknown:
+		u.API = APISeen{Answer: APIAnswered, At: noon, Report: Report{State: state, Preferred: PreferFirst}}
+	case answer == CheckSilent:
+		u.API = APISeen{Answer: APISilent, At: noon}
+	}
+	return u
+}
+
+func withBalancer(o Observation, second AdminState) Observation {
+	o.Balancers = []BalancerSeen{{Name: "ilb", At: o.At, Pools: []PoolSeen{{
+		Name: "pool", ETag: "1", Members: []MemberSeen{
+			{Name: "a", Address: netip.MustParseAddr("10.0.0.4"), Admin: AdminNone},
+			{Name: "b", Address: netip.MustParseAddr("10.0.0.5"), Admin: second},
+		},
+	}}}}
+	return o
+}
+
+func TestClassifyNamesWhatIsSeen(t *testing.T) {
+	tests := []struct {
+		name          string
+		first, second UnitSeen
+		started       time.Duration // of the second unit, before now
+		want          Situation
+	}{
+		{"one serves and one idles: healthy", at(CheckServing, Active), at(CheckIdle, Standby), 0, Healthy},
+		{"the check port is enough where the API says nothing", at(CheckServing, StateUnknown), at(CheckIdle, StateUnknown), 0, Healthy},
+		{"the second may be the one that serves", at(CheckIdle, Standby), at(CheckServing, Active), 0, Healthy},
+		{"two answers of 200: both active", at(CheckServing, Active), at(CheckServing, Active), 0, BothActive},
+		{"a silent partner: degraded", at(CheckServing, Active), at(CheckSilent, StateUnknown), 0, Degraded},
+		{"a refusing partner: degraded", at(CheckServing, Active), at(CheckRefused, StateUnknown), 0, Degraded},
+		{"a partner started a minute ago: booting", at(CheckServing, Active), at(CheckSilent, StateUnknown), time.Minute, Booting},
+		{"five minutes after the start the grace is over", at(CheckServing, Active), at(CheckSilent, StateUnknown), BootGrace, Degraded},
+		{"a standby that says unconnected is not ready", at(CheckServing, Active), at(CheckIdle, Unconnected), 0, Unclear},
+		{"a partner that lives but hides its check port is unclear", at(CheckServing, Active), at(CheckRefused, Standby), 0, Unclear},
+		{"a partner that was not asked is unclear", at(CheckServing, Active), UnitSeen{}, 0, Unclear},
+		{"HA not configured on one unit", at(CheckServing, Active), at(CheckRefused, NotConfigured), 0, Unconfigured},
+		{"nobody answers 200: none active", at(CheckIdle, Standby), at(CheckIdle, Standby), 0, NoneActive},
+		{"nobody answers at all: none active", at(CheckSilent, StateUnknown), at(CheckSilent, StateUnknown), 0, NoneActive},
+		{"nobody serves yet, but one is booting", at(CheckSilent, StateUnknown), at(CheckSilent, StateUnknown), time.Minute, Booting},
+		{"nothing was asked: unclear", UnitSeen{}, UnitSeen{}, 0, Unclear},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var rec Record
+			if tt.started > 0 {
+				rec.Units[1].StartedAt = noon.Add(-tt.started)
+			}
+			o := Observation{At: noon, Units: [2]UnitSeen{tt.first, tt.second}}
+			if got := Classify(&o, &rec); got != tt.want {
+				t.Errorf("Classify(%v, %v) = %v, want %v", tt.first, tt.second, got, tt.want)
+			}
+		})
+	}
+}
+
+// everyCase walks every combination of the facts that the table looks at.
+func everyCase(visit func(*Facts)) {
+	bools := []bool{false, true}
+	for _, situation := range Situations {
+		for _, belief := range beliefs {
+			for _, st := range stances {
+				for _, fence := range []Consent{ConsentUnset, Never, Ask, Allowed} {
+					for _, hold := range holds {
+						for _, loser := range []Role{RoleUnknown, First, Second} {
+							for bits := range 128 {
+								b := func(i int) bool { return bools[bits>>i&1] }
+								visit(&Facts{
+									Situation: situation, Belief: belief, Stance: st, Fence: fence, Hold: hold, Loser: loser,
+									SurvivorServes: b(0), Proved: b(1), FenceSafe: b(2), Limited: b(3), BalancersRead: b(4), Foreign: b(5), Settled: b(6),
+								})
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestTableIsPinned keeps every change of the table deliberate: how many of all
+// combinations each row wins, and which situation leads to which row. A row
+// that is removed, moved or changed shows here.
+func TestTableIsPinned(t *testing.T) {
+	wins := map[string]int{}
+	edges := map[string]bool{}
+	total := 0
+	everyCase(func(f *Facts) {
+		total++
+		row := choose(f)
+		wins[row.Name]++
+		edges[f.Situation.String()+" -> "+row.Name] = true
+	})
+	var b strings.Builder
+	fmt.Fprintf(&b, "rows %d, edges %d, combinations %d\n", len(rows), len(edges), total)
+	for _, r := range rows {
+		if wins[r.Name] == 0 {
+			t.Errorf("row %s never wins: it is dead, or stands too low", r.Name)
+		}
+		fmt.Fprintf(&b, "%-24s %d\n", r.Name, wins[r.Name])
+	}
+	for _, e := range slices.Sorted(mapKeys(edges)) {
+		fmt.Fprintln(&b, e)
+	}
+	golden(t, "testdata/table.txt", b.String())
+}
+
+func mapKeys(m map[string]bool) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+// TestNoRowIsSpare removes each row in turn and demands that some combination
+// then ends elsewhere.
+func TestNoRowIsSpare(t *testing.T) {
+	for i := range rows[:len(rows)-1] {
+		removed := false
+		everyCase(func(f *Facts) {
+			if !removed && choose(f).Name == rows[i].Name {
+				rest := slices.Delete(slices.Clone(rows), i, i+1)
+				for j := range rest {
+					if rest[j].when(f) {
+						removed = rest[j].Name != rows[i].Name
+						break
+					}
+				}
+			}
+		})
+		if !removed {
+			t.Errorf("row %s can be removed without a difference", rows[i].Name)
+		}
+	}
+}
+
+// TestTableKeepsThePromises checks DESIGN section 10 on every combination,
+// written without a look at the rows' conditions.
+func TestTableKeepsThePromises(t *testing.T) {
+	everyCase(func(f *Facts) {
+		row := choose(f)
+		switch row.Acts {
+		case "fence":
+			if f.Situation != BothActive || f.Belief != Confirmed || f.Stance != StanceAuto || f.Fence != Allowed ||
+				!f.Proved || !f.FenceSafe || f.Limited || !f.BalancersRead || f.Foreign || f.Hold != HoldNone || f.Loser == RoleUnknown {
+				t.Fatalf("row %s fences on %+v", row.Name, *f)
+			}
+		case "renew":
+			if f.Situation != BothActive || f.Stance != StanceAuto || !f.Proved || f.Hold != HoldDue {
+				t.Fatalf("row %s renews on %+v", row.Name, *f)
+			}
+		case "release":
+			if f.Hold == HoldNone {
+				t.Fatalf("row %s releases nothing on %+v", row.Name, *f)
+			}
+		default:
+			if f.Hold == HoldExpired || f.Hold != HoldNone && (f.Stance != StanceAuto || !f.SurvivorServes || f.Situation != BothActive && f.Settled) {
+				t.Fatalf("row %s leaves an admin state of ours standing on %+v", row.Name, *f)
+			}
+		}
+	})
+}
+
+// run feeds a sequence of observations, five seconds apart, and carries the
+// record along as the store does.
+func run(in *Input, seen ...Observation) []Decision {
+	var out []Decision
+	for i, o := range seen {
+		shift := time.Duration(i) * LookAgain
+		o.At = o.At.Add(shift)
+		for r := range o.Units {
+			if !o.Units[r].Check.At.IsZero() {
+				o.Units[r].Check.At = o.Units[r].Check.At.Add(shift)
+			}
+		}
+		in.Observation = o
+		d := Decide(in)
+		in.Record = d.Record
+		out = append(out, d)
+	}
+	return out
+}
+
+func rowNames(ds []Decision) []string {
+	var out []string
+	for _, d := range ds {
+		out = append(out, d.Row)
+	}
+	return out
+}
+
+func observed(first, second UnitSeen) Observation {
+	return Observation{At: noon, Units: [2]UnitSeen{first, second}}
+}
+
+func TestDecideFollowsASequence(t *testing.T) {
+	healthy := observed(at(CheckServing, Active), at(CheckIdle, Standby))
+	gone := observed(at(CheckSilent, StateUnknown), at(CheckServing, Active))
+	both := withBalancer(observed(at(CheckServing, Active), at(CheckServing, Active)), AdminNone)
+	fenced := withBalancer(observed(at(CheckServing, Active), at(CheckServing, Active)), AdminDown)
+	bothUnproved := withBalancer(observed(at(CheckServing, StateUnknown), at(CheckServing, StateUnknown)), AdminNone)
+	tests := []struct {
+		name   string
+		change func(*Input)
+		seen   []Observation
+		want   []string
+	}{
+		{"a healthy new pair is taken at its word", nil, []Observation{healthy, healthy}, []string{"healthy", "healthy"}},
+		{"three silent answers make it degraded", nil, []Observation{healthy, gone, gone, gone, gone}, []string{"healthy", "glimpsed", "suspected", "degraded", "degraded"}},
+		{"recovery takes five", nil, []Observation{healthy, gone, gone, gone, healthy, healthy, healthy, healthy, healthy, healthy},
+			[]string{"healthy", "glimpsed", "suspected", "degraded", "glimpsed", "suspected", "suspected", "suspected", "healthy", "healthy"}},
+		{"one good answer clears a suspicion", nil, []Observation{healthy, gone, gone, healthy, gone}, []string{"healthy", "glimpsed", "suspected", "healthy", "glimpsed"}},
+		{"two active units are fenced when confirmed and proved", nil, []Observation{healthy, both, both, both, fenced}, []string{"healthy", "glimpsed", "suspected", "fence", "fence-stands"}},
+		{"and released when the loser yields and the probe had time to see it", nil, []Observation{healthy, both, both, both, fenced, healthy, healthy, healthy, healthy},
+			[]string{"healthy", "glimpsed", "suspected", "fence", "fence-stands", "fence-outlasts", "fence-outlasts", "fence-outlasts", "release-healed"}},
+		{"and released first when the survivor falls silent", nil, []Observation{healthy, both, both, both, gone}, []string{"healthy", "glimpsed", "suspected", "fence", "release-survivor"}},
+		{"no second kind of evidence, no fence", nil, []Observation{healthy, bothUnproved, bothUnproved, bothUnproved}, []string{"healthy", "glimpsed", "suspected", "both-active-unproved"}},
+		{"mode observe only says so", func(in *Input) { in.Definition.Mode = Observe }, []Observation{healthy, both, both, both}, []string{"healthy", "glimpsed", "suspected", "both-active-observed"}},
+		{"the global limit lowers the mode", func(in *Input) { in.MaxMode = Recommend }, []Observation{healthy, both, both, both}, []string{"healthy", "glimpsed", "suspected", "both-active-planned"}},
+		{"policy ask plans in mode auto", func(in *Input) { in.Definition.Failover.Fence = Ask }, []Observation{healthy, both, both, both}, []string{"healthy", "glimpsed", "suspected", "both-active-planned"}},
+		{"policy never explains", func(in *Input) { in.Definition.Failover.Fence = Never }, []Observation{healthy, both, both, both}, []string{"healthy", "glimpsed", "suspected", "both-active-policy"}},
+		{"a pause does nothing", func(in *Input) { in.Record.Pause = &Pause{Owner: "me"} }, []Observation{healthy, both, both, both}, []string{"paused", "paused", "paused", "paused"}},
+		{"hold-down stops a second move", func(in *Input) { in.Record.Moves = []time.Time{noon.Add(-5 * time.Minute)} }, []Observation{healthy, both, both, both}, []string{"healthy", "glimpsed", "suspected", "both-active-limited"}},
+		{"somebody else's Down is left alone", nil, []Observation{healthy, both, both, withBalancer(both, AdminDown)}, []string{"healthy", "glimpsed", "suspected", "both-active-foreign"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := Input{Definition: definition()}
+			if tt.change != nil {
+				tt.change(&in)
+			}
+			got := run(&in, tt.seen...)
+			if !reflect.DeepEqual(rowNames(got), tt.want) {
+				t.Errorf("rows:\n got %v\nwant %v", rowNames(got), tt.want)
+			}
+		})
+	}
+}
+
+func TestDecideFencesSecondInEveryPoolAndRemembersIt(t *testing.T) {
+	in := Input{Definition: definition()}
+	both := withBalancer(observed(at(CheckServing, Active), at(CheckServing, Active)), AdminNone)
+	ds := run(&in, observed(at(CheckServing, Active), at(CheckIdle, Standby)), both, both, both)
+	d := ds[len(ds)-1]
+	if len(d.Intents) != 1 || d.Intents[0].Kind != IntentFence || d.Intents[0].Unit != Second || d.Intents[0].Want != AdminDown {
+		t.Fatalf("intents = %+v, want one fence of second", d.Intents)
+	}
+	if d.Intents[0].ID != ID("edge", d.Epoch, 2) || d.Record.Epoch != d.Epoch {
+		t.Errorf("id %s and record epoch %d do not carry epoch %d", d.Intents[0].ID, d.Record.Epoch, d.Epoch)
+	}
+	if len(d.Record.Admin) != 1 || !d.Record.Admin[0].Deadline.Equal(d.At.Add(FenceFor)) || len(d.Record.Moves) != 1 {
+		t.Errorf("record = %+v, want one hold with a deadline and one move", d.Record)
+	}
+}
+
+func TestFirstIsFencedOnlyWithoutPreference(t *testing.T) {
+	for _, read := range []Preference{PreferenceUnknown, PreferFirst, PreferNone} {
+		in := Input{Definition: definition()}
+		in.Definition.HA.Preferred = PreferNone
+		serving := at(CheckServing, Active)
+		serving.API.Report.Preferred = read
+		both := withBalancer(observed(serving, serving), AdminNone)
+		ds := run(&in, observed(at(CheckIdle, Standby), at(CheckServing, Active)), both, both, both)
+		got := ds[len(ds)-1]
+		want := "both-active-preference"
+		if read == PreferNone {
+			want = "fence"
+		}
+		if got.Row != want || got.Facts.Loser != First {
+			t.Errorf("haprefered read back as %v: row %s, loser %v; want %s, first", read, got.Row, got.Facts.Loser, want)
+		}
+	}
+}
+
+func TestABurstOfObservationsConfirmsNothing(t *testing.T) {
+	in := Input{Definition: definition()}
+	run(&in, observed(at(CheckServing, Active), at(CheckIdle, Standby)))
+	for i := range 50 {
+		o := observed(at(CheckSilent, StateUnknown), at(CheckServing, Active))
+		o.At = noon.Add(LookAgain + time.Duration(i)*10*time.Millisecond)
+		in.Observation = o
+		d := Decide(&in)
+		in.Record = d.Record
+		if d.Believed != Healthy {
+			t.Fatalf("observation %d within half a second was believed: %v", i, d.Believed)
+		}
+	}
+}
+
+func TestAQuietDecisionChangesNothing(t *testing.T) {
+	in := Input{Definition: definition()}
+	healthy := observed(at(CheckServing, Active), at(CheckIdle, Standby))
+	run(&in, healthy)
+	before := in.Record
+	d := run(&in, healthy)[0]
+	if !d.Quiet() || d.ID != "" || !reflect.DeepEqual(before, d.Record) {
+		t.Errorf("second healthy look: quiet %v, id %q, record %+v", d.Quiet(), d.ID, d.Record)
+	}
+}
+
+func TestEvidenceIsTakenOnceAndNeverBackwards(t *testing.T) {
+	in := Input{Definition: definition(), Observation: observed(at(CheckServing, Active), at(CheckSilent, StateUnknown))}
+	vm := in.Definition.VMID(Second)
+	started := Evidence{Kind: EvidenceStarted, VM: vm, At: noon.Add(-time.Minute)}
+	in.Evidence = []Evidence{started, started, {Kind: EvidenceStopped, VM: vm, At: noon.Add(-time.Hour)}, {Kind: EvidenceStarted, VM: "other", At: noon}}
+	d := Decide(&in)
+	u := d.Record.Units[1]
+	if !u.StartedAt.Equal(started.At) || u.Platform.Kind != EvidenceStarted || d.Seen != Booting {
+		t.Errorf("remembered %+v and saw %v, want the start a minute ago and booting", u, d.Seen)
+	}
+	in.Record, in.Evidence = d.Record, []Evidence{started}
+	in.Record.Suspicion = Suspicion{}
+	before := in.Record.Units
+	if d = Decide(&in); d.Record.Units != before {
+		t.Errorf("the same evidence again changed %+v to %+v", before, d.Record.Units)
+	}
+}
+
+// TestDecideLeavesItsInputAlone guards promise 10: a stored input must still be
+// the input after the decision.
+func TestDecideLeavesItsInputAlone(t *testing.T) {
+	in := Input{Definition: definition()}
+	both := withBalancer(observed(at(CheckServing, Active), at(CheckServing, Active)), AdminNone)
+	for range 4 {
+		in.Observation = both
+		before, _ := json.Marshal(in)
+		d := Decide(&in)
+		after, _ := json.Marshal(in)
+		if string(before) != string(after) {
+			t.Fatalf("input changed:\n%s\n%s", before, after)
+		}
+		var again Input
+		if err := json.Unmarshal(before, &again); err != nil {
+			t.Fatal(err)
+		}
+		d2 := Decide(&again)
+		a, _ := json.Marshal(d)
+		b, _ := json.Marshal(d2)
+		if string(a) != string(b) {
+			t.Fatalf("recomputed from the stored input:\n got %s\nwant %s", b, a)
+		}
+		in.Record = d.Record
+		both.At = both.At.Add(LookAgain)
+		both.Units[0].Check.At, both.Units[1].Check.At = both.At, both.At
+	}
+}
+
+func TestUnknownFieldsSurviveARewrite(t *testing.T) {
+	tests := []struct {
+		name string
+		v    any
+	}{{"record", &Record{}}, {"intent", &Intent{}}}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := `{"v":1,"minReader":1,"fromTheFuture":{"a":[1,2]}}`
+			if err := json.Unmarshal([]byte(in), tt.v); err != nil {
+				t.Fatal(err)
+			}
+			out, err := json.Marshal(tt.v)
+			if err != nil || !strings.Contains(string(out), `"fromTheFuture":{"a":[1,2]}`) {
+				t.Errorf("rewritten as %s, %v", out, err)
+			}
+		})
+	}
+}
+
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s is not what the table gives now; if the change is meant, run: go test ./internal/pair -update\n got:\n%s\nwant:\n%s", file, got, want)
+	}
+}
+
+func BenchmarkDecide(b *testing.B) {
+	in := Input{Definition: definition(), Observation: observed(at(CheckServing, Active), at(CheckIdle, Standby))}
+	in.Record = Decide(&in).Record
+	b.ReportAllocs()
+	for b.Loop() {
+		if d := Decide(&in); !d.Quiet() {
+			b.Fatal("not quiet")
+		}
+	}
+}

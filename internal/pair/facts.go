@@ -1,0 +1,258 @@
+package pair
+
+import "time"
+
+// Stance is what Tandem may do about a pair at this moment, from the pair's
+// mode, the global limit and a person's pause.
+type Stance uint8
+
+// The stances, from the most careful.
+const (
+	StancePaused Stance = iota
+	StanceObserve
+	StanceRecommend
+	StanceAuto
+)
+
+var stances = []Stance{StancePaused, StanceObserve, StanceRecommend, StanceAuto}
+
+var stanceNames = names{"paused", "observe", "recommend", "auto"}
+
+func (s Stance) String() string               { return stanceNames.text(uint8(s)) }
+func (s Stance) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads the stored form.
+func (s *Stance) UnmarshalText(b []byte) error {
+	v, err := stanceNames.parse("stance", b)
+	*s = Stance(v)
+	return err
+}
+
+// Belief is how sure we are of what was seen, by how often it was seen in a
+// row.
+type Belief uint8
+
+// The beliefs.
+const (
+	Glimpsed  Belief = iota // fewer times than failover.suspectAfter
+	Suspected               // often enough to say so
+	Confirmed               // often enough to act
+)
+
+var beliefs = []Belief{Glimpsed, Suspected, Confirmed}
+
+var beliefNames = names{"glimpsed", "suspected", "confirmed"}
+
+func (b Belief) String() string               { return beliefNames.text(uint8(b)) }
+func (b Belief) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
+
+// UnmarshalText reads the stored form.
+func (b *Belief) UnmarshalText(t []byte) error {
+	v, err := beliefNames.parse("belief", t)
+	*b = Belief(v)
+	return err
+}
+
+// Hold is whether an admin state of ours stands.
+type Hold uint8
+
+// The holds.
+const (
+	HoldNone Hold = iota
+	HoldStanding
+	HoldDue     // standing, and more than half of its time is gone
+	HoldExpired // its deadline has passed
+)
+
+var holds = []Hold{HoldNone, HoldStanding, HoldDue, HoldExpired}
+
+var holdNames = names{"none", "standing", "due", "expired"}
+
+func (h Hold) String() string               { return holdNames.text(uint8(h)) }
+func (h Hold) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// UnmarshalText reads the stored form.
+func (h *Hold) UnmarshalText(b []byte) error {
+	v, err := holdNames.parse("hold", b)
+	*h = Hold(v)
+	return err
+}
+
+// Facts is the observation, the record and the policy boiled down to the few
+// closed choices that the table of rows looks at. Because they are closed, a
+// test walks every combination.
+type Facts struct {
+	Situation Situation `json:"situation"` // as seen now
+	Belief    Belief    `json:"belief"`    // how sure we are of it
+	Stance    Stance    `json:"stance"`
+	Fence     Consent   `json:"fence"` // the policy for the lever
+	Hold      Hold      `json:"hold"`
+	// SurvivorServes: the unit that is not held Down answered 200 just now.
+	SurvivorServes bool `json:"survivorServes"`
+	// Settled: what was seen has lasted long enough for the load balancer's own
+	// probe to have seen it too.
+	Settled bool `json:"settled"`
+	// Proved: both units answered 200 just now, and a second kind of evidence
+	// says the same.
+	Proved bool `json:"proved"`
+	// Loser is the unit that a fence would set Down; unknown when the record
+	// does not tell.
+	Loser Role `json:"loser,omitempty"`
+	// FenceSafe: when the link heals the survivor stays active.
+	FenceSafe bool `json:"fenceSafe"`
+	// Limited: hold-down or the limit of moves forbids another move.
+	Limited bool `json:"limited"`
+	// BalancersRead: the load balancers were read in this pass.
+	BalancersRead bool `json:"balancersRead"`
+	// Foreign: somebody else's admin state stands on one of the units.
+	Foreign bool `json:"foreign"`
+}
+
+func facts(in *Input, d *Decision, belief Belief) Facts {
+	def, rec, seen := &in.Definition, &d.Record, &in.Observation
+	f := Facts{
+		Situation:     d.Seen,
+		Belief:        belief,
+		Stance:        stance(def.Mode, in.MaxMode, rec.Pause, d.At),
+		Fence:         def.Failover.Fence,
+		Hold:          holdOf(rec.Admin, d.At),
+		Proved:        bothServing(seen) && secondKind(def, seen),
+		Settled:       settled(def, d),
+		Loser:         loser(def, rec),
+		Limited:       limited(def.Failover, rec.Moves, d.At),
+		BalancersRead: len(seen.Balancers) > 0 && len(seen.Balancers) == len(def.LoadBalancers),
+		Foreign:       foreign(def, rec, seen),
+	}
+	f.FenceSafe = f.Loser == Second || f.Loser == First && preferNone(seen)
+	if f.Hold != HoldNone {
+		f.SurvivorServes = fresh(seen, rec.Admin[0].Unit.Other())
+	}
+	return f
+}
+
+// stance lowers the pair's mode by the global limit and by a pause.
+func stance(mode, limit Mode, p *Pause, now time.Time) Stance {
+	if limit != ModeUnset {
+		mode = min(mode, limit)
+	}
+	switch {
+	case p.In(now):
+		return StancePaused
+	case mode == Auto:
+		return StanceAuto
+	case mode == Recommend:
+		return StanceRecommend
+	default:
+		return StanceObserve
+	}
+}
+
+func holdOf(holds []AdminHold, now time.Time) Hold {
+	h := HoldNone
+	for _, a := range holds {
+		left := a.Deadline.Sub(now)
+		switch {
+		case left <= 0:
+			return HoldExpired
+		case left <= FenceFor/2:
+			h = HoldDue
+		case h == HoldNone:
+			h = HoldStanding
+		}
+	}
+	return h
+}
+
+// fresh reports whether the unit answered 200 within FreshFor before now. An
+// answer from the future is a clock that stepped, which proves nothing.
+func fresh(seen *Observation, r Role) bool {
+	c := seen.Unit(r).Check
+	age := seen.At.Sub(c.At)
+	return c.Answer == CheckServing && age >= 0 && age < FreshFor
+}
+
+// settled reports whether the situation stands for as long as the slowest probe
+// of the pair's load balancers needs to change its mind. A fence that is taken
+// back earlier sends new flows to a unit that just stopped serving.
+func settled(def *Definition, d *Decision) bool {
+	since := d.Record.Since
+	if s := d.Record.Suspicion; s.Count > 0 {
+		since = s.Since
+	}
+	needs := time.Duration(0)
+	for i := range def.LoadBalancers {
+		p := &def.LoadBalancers[i].Probe
+		needs = max(needs, time.Duration(p.Interval)*time.Duration(p.Threshold+1))
+	}
+	return d.At.Sub(since) >= needs
+}
+
+func bothServing(seen *Observation) bool { return fresh(seen, First) && fresh(seen, Second) }
+
+// secondKind reports whether another kind of source than our own request to
+// the check port sees both units as active: their own API, or the load
+// balancer's probe. Two requests from the same place are one kind
+// (ha-design-notes.md 6).
+func secondKind(def *Definition, seen *Observation) bool {
+	return seen.Units[0].API.Report.State == Active && seen.Units[1].API.Report.State == Active ||
+		probedUp(seen, def.Units.First) && probedUp(seen, def.Units.Second)
+}
+
+func probedUp(seen *Observation, u Unit) bool {
+	for _, lb := range seen.Balancers {
+		for _, h := range lb.Health {
+			if h.Address == u.Address && h.ProbedUp() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// loser is the unit that yields when both serve: second where first is
+// preferred, otherwise the one that was not active before (DESIGN section 5).
+func loser(def *Definition, rec *Record) Role {
+	if def.HA.Preferred == PreferFirst {
+		return Second
+	}
+	return rec.LastActive.Other()
+}
+
+// preferNone reports whether both units themselves say haprefered=0. With a
+// preference for first, a fenced first becomes the only active unit when the
+// link heals, and nobody would be left.
+func preferNone(seen *Observation) bool {
+	return seen.Units[0].API.Report.Preferred == PreferNone && seen.Units[1].API.Report.Preferred == PreferNone
+}
+
+func limited(f Failover, moves []time.Time, now time.Time) bool {
+	recent := movesSince(moves, now.Add(-time.Hour))
+	if len(recent) == 0 {
+		return false
+	}
+	return len(recent) >= f.MaxMovesPerHour || now.Sub(recent[len(recent)-1]) < time.Duration(f.HoldDown)
+}
+
+// foreign reports whether an admin state stands on a unit that we did not set:
+// a person's maintenance, never ours to clear.
+func foreign(def *Definition, rec *Record, seen *Observation) bool {
+	for _, lb := range seen.Balancers {
+		for _, p := range lb.Pools {
+			for _, m := range p.Members {
+				if (m.Admin == AdminUp || m.Admin == AdminDown) && !ours(def, rec, lb.Name, p.Name, m) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func ours(def *Definition, rec *Record, balancer, pool string, m MemberSeen) bool {
+	for _, h := range rec.Admin {
+		if h.LoadBalancer == balancer && h.Pool == pool && h.State == m.Admin && def.Units.Of(h.Unit).Address == m.Address {
+			return true
+		}
+	}
+	return false
+}

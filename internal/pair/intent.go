@@ -1,0 +1,119 @@
+package pair
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// IntentKind is what an intent wants done. Every kind has exactly one executor
+// in internal/control, which a test checks.
+type IntentKind uint8
+
+// The kinds of intents of this release.
+const (
+	IntentUnknown IntentKind = iota
+	IntentFence              // set the loser Down in a pool
+	IntentRelease            // set an admin state of ours back to None
+)
+
+// IntentKinds lists every kind that a decision may emit.
+var IntentKinds = []IntentKind{IntentFence, IntentRelease}
+
+var intentNames = names{"unknown", "fence", "release"}
+
+func (k IntentKind) String() string               { return intentNames.text(uint8(k)) }
+func (k IntentKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText reads the stored form.
+func (k *IntentKind) UnmarshalText(b []byte) error {
+	v, err := intentNames.parse("intent", b)
+	*k = IntentKind(v)
+	return err
+}
+
+// IntentState is how far an intent has come.
+type IntentState uint8
+
+// The states of an intent. Done means seen to be done, not answered with
+// success.
+const (
+	IntentOpen IntentState = iota
+	IntentBegun
+	IntentDone
+	IntentAbandoned
+)
+
+var intentStateNames = names{"open", "begun", "done", "abandoned"}
+
+func (s IntentState) String() string               { return intentStateNames.text(uint8(s)) }
+func (s IntentState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads the stored form.
+func (s *IntentState) UnmarshalText(b []byte) error {
+	v, err := intentStateNames.parse("intent state", b)
+	*s = IntentState(v)
+	return err
+}
+
+// Intent is the stored form of one thing that shall be done. It is persisted
+// before its effect and closed after the effect was seen, so that a crash in
+// between is carried on by the next pass.
+type Intent struct {
+	V         int         `json:"v"`
+	MinReader int         `json:"minReader"`
+	ID        string      `json:"id"` // <pair>-<epoch>-<seq>
+	Epoch     uint64      `json:"epoch"`
+	Kind      IntentKind  `json:"kind"`
+	State     IntentState `json:"state"`
+
+	LoadBalancer string     `json:"loadBalancer,omitempty"`
+	Pool         string     `json:"pool,omitempty"`
+	Unit         Role       `json:"unit,omitempty"`
+	Want         AdminState `json:"want,omitempty"`
+	Deadline     time.Time  `json:"deadline,omitzero"` // of the admin state that results
+	Reason       string     `json:"reason"`
+	// Rewrite has the write sent even where the state already reads as wanted,
+	// because an earlier write of ours may still be on its way.
+	Rewrite bool `json:"rewrite,omitempty"`
+
+	// Token resumes a running platform operation in another process.
+	Token    string    `json:"token,omitempty"`
+	Attempts int       `json:"attempts,omitempty"`
+	BegunAt  time.Time `json:"begunAt,omitzero"`
+	LastErr  string    `json:"lastError,omitempty"`
+
+	Unknown map[string]json.RawMessage `json:"-"`
+}
+
+type intentFields Intent
+
+// MarshalJSON writes the intent with the unknown fields it was read with.
+func (i Intent) MarshalJSON() ([]byte, error) { return marshalKeeping(intentFields(i), i.Unknown) }
+
+// UnmarshalJSON reads an intent and keeps the fields that it does not know.
+func (i *Intent) UnmarshalJSON(b []byte) error {
+	var f intentFields
+	if err := json.Unmarshal(b, &f); err != nil {
+		return err
+	}
+	unknown, err := unknownFields(b, f)
+	if err != nil {
+		return err
+	}
+	*i = Intent(f)
+	i.Unknown = unknown
+	return nil
+}
+
+// Same reports whether both intents concern the same backend address.
+func (i Intent) Same(o Intent) bool {
+	return i.LoadBalancer == o.LoadBalancer && i.Pool == o.Pool && i.Unit == o.Unit
+}
+
+// ID makes the id of the seq-th thing of an epoch. Ids are never random: a
+// repeated pass makes the same ones, which is how repeats are recognised. The
+// numbers are padded so that text order is time order.
+func ID(pair string, epoch uint64, seq int) string {
+	return fmt.Sprintf("%s-%012d-%03d", pair, epoch, seq)
+}

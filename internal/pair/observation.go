@@ -1,0 +1,157 @@
+package pair
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Observation is everything one pass saw of a pair: facts with a time, no
+// judgement. What was not asked or not answered is unknown, never down.
+type Observation struct {
+	// At is the time of the observation and the only clock of the decision.
+	At time.Time `json:"at"`
+	// Units holds what was seen of first and second, in this order.
+	Units [2]UnitSeen `json:"units"`
+	// Balancers holds the load balancers that were read in this pass; it is
+	// empty in most passes, because reading costs (DESIGN section 5).
+	Balancers []BalancerSeen `json:"balancers,omitempty"`
+}
+
+// Unit returns what was seen of the unit in the role.
+func (o *Observation) Unit(r Role) *UnitSeen { return &o.Units[r.Index()] }
+
+// UnitSeen is what one pass saw of one unit, from up to three independent
+// kinds of sources: its check port, its API, and the platform.
+type UnitSeen struct {
+	Check CheckSeen `json:"check,omitzero"`
+	API   APISeen   `json:"api,omitzero"`
+	Power PowerSeen `json:"power,omitzero"`
+}
+
+// CheckAnswer is how the check port answered. Only the status counts, the text
+// is not reliable (loadmaster.md 2.3).
+type CheckAnswer uint8
+
+// The answers of the check port.
+const (
+	CheckUnknown CheckAnswer = iota // not asked
+	CheckServing                    // 200: this unit is active
+	CheckIdle                       // 503: this unit is standby
+	CheckOdd                        // any other status
+	CheckRefused                    // connection refused or reset
+	CheckSilent                     // no answer in time
+)
+
+var checkNames = names{"unknown", "200", "503", "odd status", "refused", "silent"}
+
+func (c CheckAnswer) String() string               { return checkNames.text(uint8(c)) }
+func (c CheckAnswer) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText reads the stored form.
+func (c *CheckAnswer) UnmarshalText(b []byte) error {
+	v, err := checkNames.parse("check answer", b)
+	*c = CheckAnswer(v)
+	return err
+}
+
+// Answered reports whether the unit answered at all, with any status.
+func (c CheckAnswer) Answered() bool {
+	return c == CheckServing || c == CheckIdle || c == CheckOdd
+}
+
+// CheckSeen is one answer of a check port.
+type CheckSeen struct {
+	Answer CheckAnswer `json:"answer"`
+	Status int         `json:"status,omitempty"` // HTTP status, 0 when there was none
+	At     time.Time   `json:"at,omitzero"`      // when the answer came
+}
+
+// APIAnswer is whether the appliance's API answered.
+type APIAnswer uint8
+
+// The answers of the API. Refused is not down: a changed password must not
+// look like a dead unit.
+const (
+	APIUnknown   APIAnswer = iota // not asked
+	APIAnswered                   // it answered, the report is filled
+	APIRefused                    // 401, 403, or the API is switched off
+	APIUntrusted                  // the certificate is not the pinned one
+	APIBroken                     // an answer that could not be understood
+	APISilent                     // no answer
+)
+
+var apiNames = names{"unknown", "answered", "refused", "untrusted", "unreadable", "silent"}
+
+func (a APIAnswer) String() string               { return apiNames.text(uint8(a)) }
+func (a APIAnswer) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// UnmarshalText reads the stored form.
+func (a *APIAnswer) UnmarshalText(b []byte) error {
+	v, err := apiNames.parse("API answer", b)
+	*a = APIAnswer(v)
+	return err
+}
+
+// APISeen is what a unit's API said.
+type APISeen struct {
+	Answer APIAnswer `json:"answer"`
+	At     time.Time `json:"at,omitzero"`
+	Report Report    `json:"report,omitzero"`
+}
+
+// Report is a unit's own view of itself. Every field may be missing, because
+// firmware releases differ (loadmaster.md 7).
+type Report struct {
+	State         HAState    `json:"state,omitempty"`
+	Role          Role       `json:"role,omitempty"` // as configured on the unit
+	Preferred     Preference `json:"preferred,omitempty"`
+	Partner       string     `json:"partner,omitempty"`   // address or host name
+	CheckPort     int        `json:"checkPort,omitempty"` // 0 when unknown
+	AllInterfaces bool       `json:"allInterfaces,omitempty"`
+	Firmware      string     `json:"firmware,omitempty"`
+	BootedAt      time.Time  `json:"bootedAt,omitzero"`
+	ChangedAt     time.Time  `json:"changedAt,omitzero"` // last change of the configuration, a cheap change counter
+}
+
+// PowerSeen is what the platform says about the VM.
+type PowerSeen struct {
+	Power Power     `json:"power"`
+	At    time.Time `json:"at,omitzero"`
+}
+
+// BalancerSeen is a load balancer as read in this pass.
+type BalancerSeen struct {
+	Name  string     `json:"name"`
+	At    time.Time  `json:"at"`
+	Pools []PoolSeen `json:"pools,omitempty"`
+	// Health is the load balancer's own view of each unit through the rule of
+	// the check port, the truth for "polled by the load balancer".
+	Health []HealthSeen `json:"health,omitempty"`
+}
+
+// PoolSeen is one backend pool with the members that are the pair's units.
+type PoolSeen struct {
+	Name    string       `json:"name"`
+	ETag    string       `json:"etag,omitempty"`
+	Members []MemberSeen `json:"members,omitempty"`
+}
+
+// MemberSeen is one backend address of a pool.
+type MemberSeen struct {
+	Name    string     `json:"name"`
+	Address netip.Addr `json:"address,omitzero"`
+	Admin   AdminState `json:"admin"`
+}
+
+// HealthSeen is the load balancer's view of one backend address (azure.md
+// 1.11); Reason is the platform's own word, empty for a stopped VM.
+type HealthSeen struct {
+	Rule    string     `json:"rule"`
+	Address netip.Addr `json:"address"`
+	Up      bool       `json:"up"`
+	Reason  string     `json:"reason,omitempty"`
+}
+
+// ProbedUp reports whether the probe itself, not an admin state, sees the unit
+// as serving.
+func (h HealthSeen) ProbedUp() bool { return h.Up && h.Reason == "Up_Probe_Success" }

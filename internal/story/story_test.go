@@ -1,0 +1,72 @@
+package story
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"testing/synctest"
+
+	"tandem/internal/lab"
+)
+
+// play plays a story in a bubble of virtual time.
+func play(t *testing.T, sc lab.Scenario, seed uint64) Outcome {
+	t.Helper()
+	var out Outcome
+	synctest.Test(t, func(t *testing.T) {
+		var err error
+		if out, err = Play(context.WithoutCancel(t.Context()), sc, Options{Seed: seed}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	return out
+}
+
+func show(t *testing.T, o Outcome) {
+	t.Helper()
+	for _, m := range o.Timeline {
+		t.Logf("%s %-13s %s", m.At, m.Source, m.Event)
+	}
+	b, _ := json.MarshalIndent(o.Decisions, "", " ")
+	t.Logf("decisions %s", b)
+}
+
+// TestStories plays every story and demands what it expects.
+func TestStories(t *testing.T) {
+	all, err := lab.Scenarios()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sc := range all {
+		t.Run(sc.Name, func(t *testing.T) {
+			out := play(t, sc, 1)
+			if !out.Passed {
+				for _, f := range out.Failures {
+					t.Error(f)
+				}
+				show(t, out)
+			}
+			t.Logf("outage %+v split %+v, %d decisions, %d writes", out.OutageSeconds, out.SplitSeconds, len(out.Decisions), out.Writes)
+		})
+	}
+}
+
+// TestSameSeedTellsTheSameStory compares the whole transcript of two runs.
+func TestSameSeedTellsTheSameStory(t *testing.T) {
+	for _, name := range []string{"partner-link-cut", "deallocated-event-twice"} {
+		t.Run(name, func(t *testing.T) {
+			sc, err := lab.Find(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for seed := range uint64(2) {
+				a, b := play(t, sc, seed), play(t, sc, seed)
+				for i := range a.Timeline {
+					if i >= len(b.Timeline) || a.Timeline[i] != b.Timeline[i] {
+						t.Fatalf("seed %d, line %d:\n first %v\nsecond %v", seed, i, a.Timeline[max(0, i-3):min(i+3, len(a.Timeline))], b.Timeline[max(0, i-3):min(i+3, len(b.Timeline))])
+					}
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,63 @@
+package story
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+)
+
+// teller is the program's log as the transcript shows it: the line of each pass
+// that stored or did something, and whatever is a warning or worse.
+type teller struct {
+	tell  func(event string)
+	attrs []slog.Attr
+}
+
+func (t teller) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
+
+func (t teller) WithGroup(string) slog.Handler { return t }
+
+func (t teller) WithAttrs(attrs []slog.Attr) slog.Handler {
+	t.attrs = append(slices.Clone(t.attrs), attrs...)
+	return t
+}
+
+func (t teller) Handle(_ context.Context, r slog.Record) error {
+	facts := map[string]string{}
+	var rest []string
+	each := func(a slog.Attr) bool {
+		facts[a.Key] = a.Value.String()
+		rest = append(rest, a.Key+"="+a.Value.String())
+		return true
+	}
+	for _, a := range t.attrs {
+		each(a)
+	}
+	r.Attrs(each)
+	switch {
+	case r.Message == "pass":
+		t.tell(passWords(facts))
+		return nil
+	case r.Level < slog.LevelWarn:
+		return nil
+	}
+	t.tell(strings.ToLower(r.Level.String()) + ": " + r.Message + " " + strings.Join(rest, " "))
+	return nil
+}
+
+// passWords tells one pass: what won and why, what was done, what went wrong.
+func passWords(f map[string]string) string {
+	words := fmt.Sprintf("%s: %s", f["row"], f["reason"])
+	if f["row"] == "" {
+		words = "pass"
+	}
+	if f["done"] != "" && f["done"] != "[]" {
+		words += "; seen done: " + strings.Trim(f["done"], "[]")
+	}
+	if f["error"] != "" {
+		words += "; error: " + f["error"]
+	}
+	return words
+}
