@@ -216,11 +216,14 @@ var sourceColors = map[string]string{
 
 // tell prints one line of the transcript.
 func (c *console) tell(l lab.Line) {
-	event := l.Event
-	if color, ok := sourceColors[l.Source]; ok {
-		event = c.paint(color, event)
+	at, source := l.Clock(), l.Source
+	for line := range strings.SplitSeq(l.Event, "\n") {
+		if color, ok := sourceColors[l.Source]; ok {
+			line = c.paint(color, line)
+		}
+		fmt.Fprintf(c.out, "%-12s  %-13s  %s\n", at, source, line)
+		at, source = "", "" // the lines that follow belong to the first
 	}
-	fmt.Fprintf(c.out, "%s  %-13s  %s\n", l.Clock(), l.Source, event)
 }
 
 // conclude prints what came of a story.

@@ -207,7 +207,7 @@ func (p *pass) close(ctx context.Context, i pair.Intent, state pair.IntentState,
 		}
 	}
 	if state == pair.IntentDone {
-		p.done = append(p.done, i.ID)
+		p.done = append(p.done, fmt.Sprintf("%s %s is %s in %s/%s", i.Kind, i.Unit, i.Want, i.LoadBalancer, i.Pool))
 	}
 	return p.store(ctx, ch)
 }

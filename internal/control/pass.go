@@ -21,7 +21,7 @@ type pass struct {
 	snap  pair.Snapshot
 	in    pair.Input
 	d     pair.Decision
-	done  []string // ids of intents that were closed in this pass
+	done  []string // what was seen done in this pass, in words
 }
 
 // Pass looks at one pair, decides, and does what was decided. Its order is the
@@ -253,7 +253,7 @@ func (p *pass) tell(start time.Time, err error) {
 		"next", time.Duration(p.d.Next), "took", p.now().Sub(start),
 	}
 	if level > slog.LevelDebug && p.d.Row != "" {
-		attrs = append(attrs, "reason", pair.Explain(&p.in, &p.d))
+		attrs = append(attrs, "saw", pair.Saw(&p.in, &p.d), "why", pair.Why(&p.in, &p.d))
 	}
 	if err != nil {
 		attrs = append(attrs, "error", err.Error())

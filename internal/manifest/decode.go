@@ -19,6 +19,9 @@ import (
 // has given us something other than a pair file.
 const mostProblems = 100
 
+// mostItems bounds every list, so that a small file cannot fill the memory.
+const mostItems = 1000
+
 // place is where something stands in a file.
 type place struct{ line, column int }
 
@@ -29,7 +32,7 @@ type place struct{ line, column int }
 type decoder struct {
 	file     string
 	problems Problems
-	dropped  int              // problems past mostProblems
+	more     bool             // there are problems past mostProblems
 	places   map[string]place // path → what was written there
 	failed   map[string]bool  // paths whose value could not be read
 	holding  map[string]bool  // paths of everything around those
@@ -45,19 +48,19 @@ func newDecoder(file string) *decoder {
 }
 
 // value reads node n into v. The path names the place, for problems.
-func (d *decoder) value(n *yaml.Node, v reflect.Value, path string, expected string) {
+func (d *decoder) value(n *yaml.Node, v reflect.Value, path string, k key) {
 	d.places[path] = place{n.Line, n.Column}
 	switch {
 	case n.Kind == yaml.AliasNode:
 		d.refuse(n, path, "an alias", "the value itself, because aliases are not supported")
 	case n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null":
-		d.refuse(n, path, "nothing", expected+", or the key left out")
+		d.refuse(n, path, "nothing", k.expects()+", or the key left out")
 	case isMapping(v.Type()):
-		d.mapping(n, v, path, expected)
+		d.mapping(n, v, path, k)
 	case v.Kind() == reflect.Slice:
-		d.list(n, v, path, expected)
+		d.list(n, v, path, k)
 	case n.Kind != yaml.ScalarNode || !d.scalar(n, v):
-		d.refuse(n, path, shown(n, path), expected+d.hint(n, v.Type()))
+		d.refuse(n, path, shown(n, path), k.expects()+d.hint(n, v.Type()))
 	}
 }
 
@@ -123,29 +126,34 @@ func text(s string, v reflect.Value) bool {
 	return s != "" && v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(s)) == nil
 }
 
-func (d *decoder) list(n *yaml.Node, v reflect.Value, path, expected string) {
+func (d *decoder) list(n *yaml.Node, v reflect.Value, path string, k key) {
 	if n.Kind != yaml.SequenceNode {
-		d.refuse(n, path, shown(n, path), expected)
+		d.refuse(n, path, shown(n, path), k.expects())
+		return
+	}
+	if len(n.Content) > mostItems {
+		d.refuse(n, path, "a list of "+strconv.Itoa(len(n.Content)), strconv.Itoa(mostItems)+" at most")
 		return
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
 	for i, item := range n.Content {
-		d.value(item, v.Index(i), path+"["+strconv.Itoa(i)+"]", expects(v.Type().Elem(), nil))
+		d.value(item, v.Index(i), path+"["+strconv.Itoa(i)+"]", k.item())
 	}
 }
 
-func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path, expected string) {
+func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string, k key) {
 	if n.Kind != yaml.MappingNode {
-		d.refuse(n, path, shown(n, path), expected)
+		d.refuse(n, path, shown(n, path), k.expects())
 		return
 	}
 	known := keys(v.Type())
+	words := names(known)
 	seen := make(map[string]int) // key → line
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		word, value := n.Content[i], n.Content[i+1]
 		k, ok := find(known, word)
 		if !ok {
-			d.unknown(word, path, names(known))
+			d.unknown(word, path, words)
 			continue
 		}
 		at := join(path, k.name)
@@ -154,7 +162,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path, expected string) 
 			continue
 		}
 		seen[k.name] = word.Line
-		d.value(value, v.FieldByIndex(k.index), at, k.expects())
+		d.value(value, v.FieldByIndex(k.index), at, k)
 	}
 }
 
@@ -174,6 +182,9 @@ func find(known []key, word *yaml.Node) (key, bool) {
 // unknown reports a key that the mapping does not have. What the key holds is
 // not shown: it may be a password that has no place here.
 func (d *decoder) unknown(word *yaml.Node, path string, known []string) {
+	if d.full() {
+		return
+	}
 	if word.Kind != yaml.ScalarNode {
 		d.add(Problem{Line: word.Line, Column: word.Column, Field: path, Value: "a key that is not plain text", Expected: oneOf(known)})
 		return
@@ -186,18 +197,25 @@ func (d *decoder) unknown(word *yaml.Node, path string, known []string) {
 	d.refuse(word, join(path, clip(word.Value)), "unknown key", expected)
 }
 
+// refuse reports what stands at the path and remembers that it is not read.
 func (d *decoder) refuse(n *yaml.Node, path, value, expected string) {
 	d.fail(path)
 	d.add(Problem{Line: n.Line, Column: n.Column, Field: path, Value: value, Expected: expected})
 }
 
 func (d *decoder) add(p Problem) {
-	if len(d.problems) == mostProblems {
-		d.dropped++
+	if d.full() {
 		return
 	}
 	p.File = d.file
 	d.problems = append(d.problems, p)
+}
+
+// full reports whether another problem would be one too many, and remembers
+// that there was one. What is costly to say need not be said then.
+func (d *decoder) full() bool {
+	d.more = d.more || len(d.problems) == mostProblems
+	return d.more
 }
 
 // fail remembers that what stands at the path could not be read.

@@ -24,29 +24,66 @@ type key struct {
 	description string
 	required    bool
 	limits      map[string]string // minimum, pattern and so on, from the jsonschema tag
+	pattern     *regexp.Regexp    // the limit of that name, or nil
 }
+
+// keysOf holds the keys of every mapping of a document. It is made once,
+// because a large file asks for them at every mapping in it.
+var keysOf = allKeys(make(map[reflect.Type][]key), reflect.TypeFor[document]())
 
 // keys returns the keys of a mapping in the order in which they are written,
 // those of embedded structs included.
 func keys(t reflect.Type) []key {
+	ks, ok := keysOf[t]
+	if !ok {
+		panic("manifest: no keys of the type " + t.String())
+	}
+	return ks
+}
+
+func allKeys(known map[reflect.Type][]key, t reflect.Type) map[reflect.Type][]key {
+	known[t] = readKeys(t)
+	for f := range t.Fields() {
+		if f.Anonymous {
+			allKeys(known, f.Type)
+		}
+	}
+	for _, k := range known[t] {
+		inner := k.typ
+		if inner.Kind() == reflect.Slice {
+			inner = inner.Elem()
+		}
+		if isMapping(inner) {
+			allKeys(known, inner)
+		}
+	}
+	return known
+}
+
+// readKeys reads the keys of a mapping from the tags of its fields.
+func readKeys(t reflect.Type) []key {
 	var out []key
 	for f := range t.Fields() {
 		if f.Anonymous {
-			for _, k := range keys(f.Type) {
+			for _, k := range readKeys(f.Type) {
 				k.index = append([]int{f.Index[0]}, k.index...)
 				out = append(out, k)
 			}
 			continue
 		}
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		out = append(out, key{
+		k := key{
 			name:        name,
 			index:       f.Index,
 			typ:         f.Type,
 			description: f.Tag.Get("jsonschema_description"),
 			required:    !strings.HasPrefix(options, "omit") || isMapping(f.Type) && hasRequired(f.Type),
 			limits:      limits(f.Tag.Get("jsonschema")),
-		})
+		}
+		if form, ok := k.limits["pattern"]; ok {
+			k.pattern = regexp.MustCompile(form)
+		}
+		out = append(out, k)
 	}
 	return out
 }
@@ -54,7 +91,7 @@ func keys(t reflect.Type) []key {
 // hasRequired reports whether a mapping has a required key, which makes the
 // mapping itself required.
 func hasRequired(t reflect.Type) bool {
-	for _, k := range keys(t) {
+	for _, k := range readKeys(t) {
 		if k.required {
 			return true
 		}
@@ -94,8 +131,13 @@ const durationPattern = `^(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+$`
 // expects says in words what may stand at the key.
 func (k key) expects() string { return expects(k.typ, k.limits) }
 
+// item returns what stands in the place of one item of the key's list.
+func (k key) item() key { return key{typ: k.typ.Elem()} }
+
 func expects(t reflect.Type, limits map[string]string) string {
 	switch t {
+	case reflect.TypeFor[document]():
+		return "a mapping that starts with apiVersion: " + apiVersion
 	case reflect.TypeFor[netip.Addr]():
 		return "an IP address such as 10.0.0.4"
 	case reflect.TypeFor[netip.Prefix]():
@@ -181,7 +223,7 @@ func (k key) allowsText(s string) bool {
 	if k.limits["format"] == "uuid" && (len(s) != 36 || uuid.Validate(s) != nil) {
 		return false
 	}
-	if p := k.limits["pattern"]; p != "" && !regexp.MustCompile(p).MatchString(s) {
+	if k.pattern != nil && !k.pattern.MatchString(s) {
 		return false
 	}
 	return int64(len(s)) <= k.most("maxLength")

@@ -27,6 +27,9 @@ import (
 // hundred lines at most.
 const MaxSize = 1 << 20
 
+// mostDocuments is how many pairs one file may have.
+const mostDocuments = 1000
+
 // The envelope of every document.
 const (
 	apiVersion = "tandem/v1"
@@ -122,9 +125,15 @@ func (rd *reader) split(name string, content []byte) {
 			rd.broken(name, syntaxProblem(err))
 			return
 		}
-		if root := n.Content[0]; root.Kind == yaml.AliasNode || root.ShortTag() != "!!null" {
-			rd.document(name, root)
+		root := n.Content[0]
+		if root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null" {
+			continue
 		}
+		if len(rd.documents)-before == mostDocuments {
+			rd.broken(name, Problem{Line: root.Line, Column: root.Column, Value: "one more document", Expected: strconv.Itoa(mostDocuments) + " at most in one file"})
+			return
+		}
+		rd.document(name, root)
 	}
 	if len(rd.documents) == before {
 		rd.broken(name, Problem{Line: 1, Column: 1, Value: "an empty file", Expected: "a document of the kind " + kindPair})
@@ -163,7 +172,7 @@ func (rd *reader) document(name string, root *yaml.Node) {
 		return
 	}
 	var doc document
-	d.value(root, reflect.ValueOf(&doc).Elem(), "", "a mapping that starts with apiVersion: "+apiVersion)
+	d.value(root, reflect.ValueOf(&doc).Elem(), "", key{typ: reflect.TypeFor[document]()})
 	definition := doc.WithDefaults()
 	for _, p := range append(checkTags(doc, d.given), checkRules(definition)...) {
 		d.addChecked(p)
@@ -225,12 +234,10 @@ func (rd *reader) result() ([]pair.Definition, error) {
 // report returns the document's problems in the order of their lines.
 func (d *decoder) report() Problems {
 	d.problems.sort()
-	if d.dropped == 0 {
+	if !d.more {
 		return d.problems
 	}
-	return append(d.problems, Problem{
-		File: d.file, Value: strconv.Itoa(d.dropped) + " more mistakes", Expected: "those above to be corrected first",
-	})
+	return append(d.problems, Problem{File: d.file, Value: "more mistakes", Expected: "those above to be corrected first"})
 }
 
 // checkClaims refuses a name or a virtual machine that two pairs have, because

@@ -337,7 +337,35 @@ func TestReadStopsReportingAtSomePoint(t *testing.T) {
 	}
 	_, problems := read(t, b.String())
 	if len(problems) > 101 || !strings.Contains(problems[len(problems)-1].Value, "more mistakes") {
-		t.Errorf("%d problems, the last %v; want 100 and how many more there are", len(problems), problems[len(problems)-1])
+		t.Errorf("%d problems, the last %v; want 100 and that there are more", len(problems), problems[len(problems)-1])
+	}
+}
+
+// A file that is all mistakes must not cost more than reading it as YAML does.
+func TestReadIsSoonDoneWithLargeFiles(t *testing.T) {
+	const size = manifest.MaxSize / 8
+	for _, tt := range []struct{ name, content string }{
+		{"many documents", strings.Repeat("---\n{}\n", size/7)},
+		{"many unknown keys", strings.Repeat("a:\n", size/3)},
+		{"many items", "loadBalancers: [" + strings.Repeat("{},", size/3) + "]"},
+		{"many items of items", "loadBalancers: [" + strings.Repeat("{rules: ["+strings.Repeat("{},", 300)+"]},", size/912) + "]"},
+		{"deep nesting", "loadBalancers: " + strings.Repeat("[", 9000) + strings.Repeat("]", 9000)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			done := make(chan error, 1)
+			go func() {
+				_, err := manifest.Read("large.yaml", strings.NewReader(tt.content))
+				done <- err
+			}()
+			select {
+			case err := <-done:
+				if err == nil || len(err.Error()) > 1<<20 {
+					t.Errorf("want mistakes, and not too many: %v", err)
+				}
+			case <-time.After(20 * time.Second):
+				t.Error("not done after 20 s")
+			}
+		})
 	}
 }
 

@@ -39,6 +39,9 @@ func checkRules(d pair.Definition) []Problem {
 }
 
 func (c *checker) refuse(field string, value any, expected string) {
+	if len(c.problems) > mostProblems {
+		return // more than anybody will be shown
+	}
 	c.problems = append(c.problems, Problem{Field: field, Value: show(reflect.ValueOf(value), field), Expected: expected})
 }
 

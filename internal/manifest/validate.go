@@ -33,22 +33,31 @@ type tagChecker struct {
 	problems []Problem
 }
 
+func (c *tagChecker) refuse(path, value, expected string) {
+	c.problems = append(c.problems, Problem{Field: path, Value: value, Expected: expected})
+}
+
+// full reports whether there are more problems than anybody will be shown.
+func (c *tagChecker) full() bool { return len(c.problems) > mostProblems }
+
 func (c *tagChecker) mapping(v reflect.Value, path string) {
 	for _, k := range keys(v.Type()) {
 		field := v.FieldByIndex(k.index)
 		at := join(path, k.name)
 		switch {
+		case c.full():
+			return
 		case c.given(at, field):
 			c.field(k, field, at)
 		case k.required:
-			c.problems = append(c.problems, Problem{Field: at, Value: "missing", Expected: k.expectsSomething()})
+			c.refuse(at, "missing", k.expectsSomething())
 		}
 	}
 }
 
 func (c *tagChecker) field(k key, v reflect.Value, path string) {
 	if !k.allows(v) {
-		c.problems = append(c.problems, Problem{Field: path, Value: show(v, path), Expected: k.expects()})
+		c.refuse(path, show(v, path), k.expects())
 	}
 	if isMapping(v.Type()) {
 		c.mapping(v, path)

@@ -110,7 +110,7 @@ func Decide(in *Input) Decision {
 	d.ID = ID(in.Definition.Name, d.Epoch, 1)
 	row.act(in, &d)
 	if p := d.Record.Plan; p != nil && p.Decision == d.ID {
-		p.Reason = explain(row, in, &d)
+		p.Reason = Saw(in, &d) + ": " + why(row, in, &d)
 	}
 	d.Record.V, d.Record.MinReader = Version, max(MinReader, in.Record.MinReader)
 	if d.Quiet() {

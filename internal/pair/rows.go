@@ -2,7 +2,6 @@ package pair
 
 import (
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -244,43 +243,47 @@ func rowNamed(name string) *Row {
 	return nil
 }
 
-// Explain renders why a decision was taken, in one sentence or two. It is apart
-// from Decide because most decisions are never read.
-func Explain(in *Input, d *Decision) string {
+// Explain renders what was seen and why the decision follows. It is apart from
+// Decide because most decisions are never read.
+func Explain(in *Input, d *Decision) string { return Saw(in, d) + ": " + Why(in, d) }
+
+// Why renders the reason of a decision.
+func Why(in *Input, d *Decision) string {
 	row := rowNamed(d.Row)
 	if row == nil {
 		return fmt.Sprintf("row %q is not known to this release", d.Row)
 	}
-	return explain(row, in, d)
+	return why(row, in, d)
 }
 
-func explain(row *Row, in *Input, d *Decision) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s", seenWords(in, d), row.Why)
+func why(row *Row, in *Input, d *Decision) string {
+	words := row.Why
 	if d.Facts.Loser != RoleUnknown && d.Facts.Situation == BothActive {
-		fmt.Fprintf(&b, " (loser: %s, %s)", d.Facts.Loser, in.Definition.Units.Of(d.Facts.Loser).VM)
+		words += fmt.Sprintf("; the loser is %s, %s", d.Facts.Loser, in.Definition.Units.Of(d.Facts.Loser).VM)
 	}
 	if s := d.Record.Suspicion; s.Count > 0 {
-		fmt.Fprintf(&b, " (%s seen %d of %d times)", s.Situation, s.Count,
+		words += fmt.Sprintf("; %s was seen %d of %d times", s.Situation, s.Count,
 			needed(in.Definition.Failover, s.Situation, d.Record.Since.IsZero()))
 	}
-	return b.String()
+	return words
 }
 
-// seenWords tells what each unit answered, the evidence in its shortest form.
-func seenWords(in *Input, d *Decision) string {
-	parts := make([]string, 0, 2)
+// Saw renders the evidence in its shortest form: the situation, and what each
+// unit answered on its check port and by its API.
+func Saw(in *Input, d *Decision) string {
+	words := d.Seen.String()
 	for _, r := range Roles {
 		u := in.Observation.Unit(r)
-		word := u.Check.Answer.String()
-		if u.API.Answer == APIAnswered {
-			word += " (" + u.API.Report.State.String() + ")"
-		} else if u.API.Answer != APIUnknown {
-			word += " (API " + u.API.Answer.String() + ")"
+		words += ", " + r.String() + " " + u.Check.Answer.String()
+		switch u.API.Answer {
+		case APIUnknown:
+		case APIAnswered:
+			words += " (" + u.API.Report.State.String() + ")"
+		default:
+			words += " (API " + u.API.Answer.String() + ")"
 		}
-		parts = append(parts, r.String()+" "+word)
 	}
-	return d.Seen.String() + ", " + strings.Join(parts, ", ")
+	return words
 }
 
 // PersonCanDo returns what a person can do about a decision.

@@ -2,7 +2,6 @@ package story
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -47,17 +46,18 @@ func (t teller) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// passWords tells one pass: what won and why, what was done, what went wrong.
+// passWords tells one pass in up to four lines: what was seen, what was decided
+// and why, what was done, and what went wrong.
 func passWords(f map[string]string) string {
-	words := fmt.Sprintf("%s: %s", f["row"], f["reason"])
-	if f["row"] == "" {
-		words = "pass"
+	var lines []string
+	if f["row"] != "" {
+		lines = append(lines, "sees "+f["saw"], "decides "+f["row"]+", because "+f["why"])
 	}
-	if f["done"] != "" && f["done"] != "[]" {
-		words += "; seen done: " + strings.Trim(f["done"], "[]")
+	if done := strings.Trim(f["done"], "[]"); done != "" {
+		lines = append(lines, "has seen it done: "+done)
 	}
 	if f["error"] != "" {
-		words += "; error: " + f["error"]
+		lines = append(lines, "met an error: "+f["error"])
 	}
-	return words
+	return strings.Join(lines, "\n")
 }

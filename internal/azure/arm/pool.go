@@ -140,9 +140,6 @@ func (c *Client) memberAt(ctx context.Context, pool document, addr netip.Addr) (
 }
 
 func (c *Client) writePool(ctx context.Context, what, address, etag string, body []byte) (pair.Operation, error) {
-	if err := ctx.Err(); err != nil {
-		return pair.Operation{}, fmt.Errorf("%s: %w", what, err) // for certain not sent
-	}
 	k := c.writing(what)
 	req, err := runtime.NewRequest(k.within(ctx), http.MethodPut, address)
 	if err != nil {

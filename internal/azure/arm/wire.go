@@ -24,8 +24,12 @@ type wire struct {
 	next policy.Transporter
 }
 
-// Do sends one request.
+// Do sends one request, unless its context has ended before, perhaps while a
+// token was asked for.
 func (w *wire) Do(req *http.Request) (*http.Response, error) {
+	if err := req.Context().Err(); err != nil {
+		return nil, err
+	}
 	if k, ok := req.Context().Value(callKey{}).(*call); ok {
 		k.sent.Store(true)
 	}

@@ -274,6 +274,11 @@ func TestImpossibleLoadBalancersAreRefused(t *testing.T) {
 		{"a member removed from a pool of interfaces", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) {
 			p.BackendAddressPools[0].Properties.LoadBalancerBackendAddresses = p.BackendAddressPools[0].Properties.LoadBalancerBackendAddresses[:1]
 		}), "ModificationOfNICIpConfigBackendPoolNotSupported"},
+		{"a member added to a pool of interfaces", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) {
+			pool := p.BackendAddressPools[0].Properties
+			pool.LoadBalancerBackendAddresses = append(pool.LoadBalancerBackendAddresses, &armnetwork.LoadBalancerBackendAddress{
+				Name: ptr("third"), Properties: &armnetwork.LoadBalancerBackendAddressPropertiesFormat{IPAddress: ptr("10.0.2.6")}})
+		}), "ModificationOfNICIpConfigBackendPoolNotSupported"},
 		{"a new pool with interfaces and an admin state", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) {
 			p.BackendAddressPools = append(p.BackendAddressPools, &armnetwork.BackendAddressPool{Name: ptr("new"), Properties: p.BackendAddressPools[0].Properties})
 		}), "ModificationOfNICIpConfigBackendPoolNotSupported"},

@@ -596,6 +596,19 @@ func TestStoppedMachines(t *testing.T) {
 	})
 }
 
+func TestAnAnswerFromBeforeAStopIsForgotten(t *testing.T) {
+	inWorld(t, dataplane.Options{}, func(w *world) {
+		w.settled(pair())
+		w.units[0].silent.Store(true)
+		time.Sleep(5 * time.Second) // now a probe waits for its answer
+		w.path.VMStopped(lm1, true)
+		time.Sleep(6 * time.Second)
+		w.path.VMStopped(lm1, false)
+		w.wantHealth("after the restart", "NA/NA Down/Down_Probe_HttpStatusCodeError")
+		w.wantEvents("of the stop", "lm1 stopped: no new connection gets through")
+	})
+}
+
 func TestApplyKeepsWhatIsKnown(t *testing.T) {
 	inWorld(t, dataplane.Options{}, func(w *world) {
 		w.settled(pair())

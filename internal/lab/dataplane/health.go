@@ -125,11 +125,11 @@ func (d *DataPath) eligible(b *balancer, r Rule) []Backend {
 	return chosen
 }
 
-// upByProbe tells whether the probe of a rule found a backend healthy. d.mu
-// is held.
+// upByProbe tells whether the probe of a rule found a backend healthy, which
+// never holds for a stopped one: its verdict is forgotten. d.mu is held.
 func (d *DataPath) upByProbe(b *balancer, r Rule, backend Backend) bool {
 	p := b.probers[probeKey{r.Probe, backend.Address}]
-	return p != nil && p.verdict == up && !d.stopped[backend.Address]
+	return p != nil && p.verdict == up
 }
 
 // anyByProbe tells whether the probe of a rule found any backend healthy,

@@ -1,0 +1,177 @@
+package direction
+
+import (
+	"testing"
+)
+
+const (
+	resourceManager = "github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/..."
+
+	command  = "tandem/cmd/..."
+	handlers = "tandem/handlers/..."
+	lab      = "tandem/internal/lab/..."
+	story    = "tandem/internal/story/..."
+	program  = "tandem/internal/app/..."
+)
+
+// above are the packages that call adapters.
+var above = []string{command, handlers, program, story, "tandem/internal/api/...", "tandem/internal/control/...", "tandem/internal/job/..."}
+
+// adapters are the packages that each know one outside thing.
+var adapters = []string{
+	"tandem/internal/azure/arm/...", "tandem/internal/azure/events/...", "tandem/internal/azure/identity/...",
+	"tandem/internal/loadmaster/...", "tandem/internal/probe/...", "tandem/internal/store/...",
+}
+
+// planned are packages that the layout names and that come later.
+var planned = []string{
+	"tandem/internal/balancer/...", "tandem/internal/settings/...", "tandem/internal/geo/...", "tandem/internal/firmware/...",
+	"tandem/internal/job/...",
+}
+
+// rules are the directions of the layout, DESIGN section 3.
+var rules = append([]rule{
+	{
+		name: "the domain needs only the standard library",
+		why:  "what is decided must be readable, and testable in all its combinations, without knowing anything else",
+		of:   []string{"tandem/internal/pair/..."},
+		only: []string{},
+	},
+	{
+		name: "a pure room needs only the standard library and the domain's nouns",
+		why:  "values in, values out: a plan is a value that can be compared and shown before anybody acts on it",
+		of:   []string{"tandem/internal/balancer/...", "tandem/internal/settings/...", "tandem/internal/geo/...", "tandem/internal/firmware/..."},
+		only: []string{"tandem/internal/pair"},
+	},
+	{
+		name: "a pure room does no I/O, waits for nothing and logs nothing",
+		why:  "any decision can be recomputed from the journal, byte for byte (promise 10)",
+		of: []string{
+			"tandem/internal/pair/...", "tandem/internal/balancer/...", "tandem/internal/settings/...",
+			"tandem/internal/geo/...", "tandem/internal/firmware/...",
+		},
+		never: []string{"context", "log/...", "math/rand/...", "net", "net/http/...", "os/..."},
+	},
+	{
+		name:  "the lab imports nothing of the program",
+		why:   "a world made of the program's own parts would repeat its mistakes, and every test would pass",
+		of:    []string{lab},
+		never: []string{"tandem/..."},
+		but:   []string{lab},
+		tests: true,
+	},
+	{
+		name:   "nothing of the program imports the lab",
+		why:    "the program does not know that it is simulated; what is proved in the lab is what is deployed",
+		of:     []string{"tandem/..."},
+		except: []string{lab, story, "tandem/cmd/tandem"},
+		never:  []string{lab},
+	},
+	{
+		name:   "stories are played by the command and by tests",
+		why:    "a story joins the program and the lab, so whoever imports it depends on everything",
+		of:     []string{"tandem/..."},
+		except: []string{story, "tandem/cmd/tandem"},
+		never:  []string{story},
+	},
+	{
+		name:   "only the command and the stories assemble the program",
+		why:    "a part that needs the whole can neither be replaced nor tested alone",
+		of:     []string{"tandem/..."},
+		except: []string{program, story, "tandem/cmd/tandem"},
+		never:  []string{program},
+	},
+	{
+		name:  "nothing imports a command",
+		why:   "what two commands share is a package with a name",
+		of:    []string{"tandem/..."},
+		never: []string{command},
+		tests: true,
+	},
+	{
+		name:    "control reaches no adapter and nothing above it",
+		why:     "the one actor states in domain words what it needs, so that a pass reads and tests without Azure",
+		of:      []string{"tandem/internal/control/..."},
+		never:   append([]string{command, handlers, program, story, "tandem/internal/api/...", "tandem/internal/job/..."}, adapters...),
+		through: true,
+	},
+	{
+		name:    "handlers reach no adapter but the event decoders",
+		why:     "a handler decodes, makes one call and encodes; who does the work is not its business",
+		of:      []string{handlers},
+		never:   adapters,
+		but:     []string{"tandem/internal/azure/events/..."},
+		through: true,
+	},
+	{
+		name:   "only internal/azure/arm imports the Resource Manager SDK",
+		why:    "no arm type leaves the adapter, and armnetwork costs 2 GiB and 45 s to compile, which no other test shall pay",
+		of:     []string{"tandem/..."},
+		except: []string{"tandem/internal/azure/arm/...", "tandem/internal/lab/arm"},
+		never:  []string{resourceManager},
+		tests:  true,
+	},
+	{
+		name:  "the lab's Resource Manager does not import the SDK's",
+		why:   "it is a server for the unchanged clients, which only its tests use; with the SDK's types it would share the SDK's gaps",
+		of:    []string{"tandem/internal/lab/arm"},
+		never: []string{resourceManager},
+	},
+	{
+		name:    "the event decoders never compile the Resource Manager SDK",
+		why:     "an event is a hint in JSON; whoever reads events shall not wait for armnetwork",
+		of:      []string{"tandem/internal/azure/events/..."},
+		never:   []string{resourceManager},
+		through: true,
+	},
+}, apart()...)
+
+// apart are the rules that keep adapters from each other and from those above
+// them.
+func apart() []rule {
+	var apart []rule
+	for _, adapter := range adapters {
+		apart = append(apart, rule{
+			name:    adapter + " reaches no other adapter and nothing above it",
+			why:     "an adapter translates one outside thing into domain words; joining two of them is a decision, and decisions are made in control",
+			of:      []string{adapter},
+			never:   append(append([]string{}, adapters...), above...),
+			but:     []string{adapter},
+			through: true,
+		})
+	}
+	return apart
+}
+
+func TestImportsGoInTheDirectionsOfTheLayout(t *testing.T) {
+	g := load(t)
+	for _, r := range rules {
+		t.Run(r.name, func(t *testing.T) {
+			for _, b := range r.broken(g) {
+				t.Errorf("%s\nthe rule: %s, because %s", b, r.name, r.why)
+			}
+		})
+	}
+}
+
+// A rule about a package that was renamed or removed would be kept by nobody.
+func TestEveryPatternNamesAPackage(t *testing.T) {
+	g := load(t)
+	exists := func(pattern string) bool {
+		for path := range g {
+			if matches(path, pattern) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, r := range rules {
+		for _, patterns := range [][]string{r.of, r.except, r.never, r.but, r.only} {
+			for _, p := range patterns {
+				if !exists(p) && !matchesAny(p, planned) {
+					t.Errorf("no package is %s, which the rule speaks of: %s", p, r.name)
+				}
+			}
+		}
+	}
+}
