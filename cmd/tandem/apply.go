@@ -22,7 +22,7 @@ their files. It does not touch the load balancer.`,
 	}
 	cmd.Flags().Bool("dry-run", false, "say what would change, change nothing")
 	addFiles(cmd)
-	addServer(cmd, c)
+	addServer(cmd)
 	addOutput(cmd)
 	return cmd
 }

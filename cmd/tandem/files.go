@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -24,30 +22,11 @@ func (c *console) definitions(cmd *cobra.Command) ([]pair.Definition, error) {
 	if len(files) == 0 {
 		return nil, badInput("no pair file: give one with -f, for example -f edge-weu.yaml")
 	}
-	var (
-		all  []pair.Definition
-		errs []error
-	)
-	for _, file := range files {
-		ds, err := c.read(file)
-		all, errs = append(all, ds...), append(errs, err)
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, badInput("%w", err)
+	all, err := manifest.Load(c.in, files...)
+	if err != nil {
+		return all, badInput("%w", err)
 	}
 	return all, nil
-}
-
-func (c *console) read(file string) ([]pair.Definition, error) {
-	if file == "-" {
-		return manifest.Read("standard input", c.in)
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, fmt.Errorf("read pair file: %w", err)
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	return manifest.Read(file, io.Reader(f))
 }
 
 func newValidate(c *console) *cobra.Command {

@@ -23,7 +23,7 @@ func newHistory(c *console) *cobra.Command {
 	}
 	cmd.Flags().Int("limit", 20, "how many entries, 1 to 200")
 	cmd.Flags().String("before", "", "continue with entries older than this id")
-	addServer(cmd, c)
+	addServer(cmd)
 	addOutput(cmd)
 	return cmd
 }
@@ -96,7 +96,7 @@ what was intended, and what a person can do.`,
 		ValidArgsFunction: c.completePairs,
 		RunE:              func(cmd *cobra.Command, args []string) error { return c.explain(cmd, args) },
 	}
-	addServer(cmd, c)
+	addServer(cmd)
 	addOutput(cmd)
 	return cmd
 }

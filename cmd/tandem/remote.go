@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"net/http"
 	"strings"
@@ -9,11 +10,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"tandem/internal/api"
+	"tandem/internal/config"
 )
 
 // addServer gives a command the flags that say which server it talks to.
-func addServer(cmd *cobra.Command, c *console) {
-	cmd.Flags().String("server", c.setting("TANDEM_SERVER"), "address of the function app, or TANDEM_SERVER")
+func addServer(cmd *cobra.Command) {
+	cmd.Flags().String("server", "", "address of the function app, or TANDEM_SERVER")
 	cmd.Flags().String("key", "", "function key, or TANDEM_KEY")
 }
 
@@ -21,13 +23,14 @@ func addServer(cmd *cobra.Command, c *console) {
 func (c *console) client(cmd *cobra.Command) (*api.Client, error) {
 	server, _ := cmd.Flags().GetString("server") // added by addServer
 	key, _ := cmd.Flags().GetString("key")       // added by addServer
-	if server == "" {
+	settings, err := config.LoadOperator(c.environ)
+	if err != nil {
+		return nil, badInput("the settings are wrong:\n%w", err)
+	}
+	if server = cmp.Or(server, settings.Server); server == "" {
 		return nil, badInput("no server: give --server or TANDEM_SERVER, for example https://tandem-weu.azurewebsites.net")
 	}
-	if key == "" {
-		key = c.setting("TANDEM_KEY")
-	}
-	return api.NewClient(server, key, &http.Client{
+	return api.NewClient(server, cmp.Or(key, settings.Key.Reveal()), &http.Client{
 		Timeout: 60 * time.Second,
 		Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},

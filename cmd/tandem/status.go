@@ -22,7 +22,7 @@ one of them is not healthy.`,
 		ValidArgsFunction: c.completePairs,
 		RunE:              func(cmd *cobra.Command, args []string) error { return c.status(cmd, args) },
 	}
-	addServer(cmd, c)
+	addServer(cmd)
 	addOutput(cmd)
 	return cmd
 }

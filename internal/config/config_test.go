@@ -37,7 +37,7 @@ func TestLoadFillsInDefaults(t *testing.T) {
 	}
 	want := config.Config{
 		Listen: "127.0.0.1:7071", MaxMode: pair.Auto, LogLevel: slog.LevelInfo,
-		PassBudget: 20 * time.Second, Lease: time.Minute,
+		PassBudget: 20 * time.Second, Lease: 30 * time.Second,
 		Cloud: config.Public, Store: config.StoreAzure,
 		Storage: config.Storage{Connection: connection},
 		Secrets: map[string]config.Secret{},

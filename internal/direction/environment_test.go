@@ -12,14 +12,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
 )
 
 // mayRead are the places that read the environment, with the reason.
 var mayRead = map[string]string{
 	"internal/config":              "is the one way in: settings are read, checked and explained in one place",
 	"cmd":                          "hands the environment to internal/config, and asks what a terminal wants (NO_COLOR)",
-	"internal/lab/azurite":         "starts a program, which inherits the environment",
 	"internal/lab/host/process.go": "starts the handler, which inherits the environment as under the real host",
 }
 

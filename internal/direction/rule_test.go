@@ -63,7 +63,7 @@ func (r rule) broken(g graph) []string {
 }
 
 func (r rule) forbids(g graph, from, to string) bool {
-	if below(to, from) {
+	if below(to, from) && from != module { // everything is below the module
 		return false
 	}
 	if r.only != nil && !g[to].standard && !matchesAny(to, r.only) {

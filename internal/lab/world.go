@@ -102,6 +102,7 @@ type World struct {
 	grid      *eventgrid.Grid
 	authority *authority
 	client    *client
+	outside   *network.Host // the client's
 	worker    *network.Host
 	app       *network.Host
 	host      *host.Host
@@ -181,7 +182,14 @@ func APIKey(secret string) string { return "lab-key-of-" + secret }
 // buildAzure makes the load balancer's data path and Resource Manager with the
 // pair's resources in it.
 func (w *World) buildAzure(b behaviour) error {
+	w.outside = w.net.Host("client", clientAddr)
 	b.dataplane.Seed, b.dataplane.Phase = w.Options.Seed*10+2, phase(actorDataPath)
+	b.dataplane.ClientHost = func(a netip.Addr) *network.Host {
+		if a == clientAddr {
+			return w.outside
+		}
+		return nil
+	}
 	w.path = dataplane.New(w.net, b.dataplane, w.record.to("load balancer"))
 	b.arm.Phase = phase(actorManager)
 	manager, err := arm.New(arm.Config{
@@ -247,8 +255,7 @@ func (w *World) seed() error {
 func (w *World) buildClient(behaviour) error {
 	lb := w.plan.LoadBalancers[0]
 	port := w.plan.servicePorts()[0]
-	host := w.net.Host("client", clientAddr)
-	w.client = newClient(host, netip.AddrPortFrom(lb.Frontends[0].Address, uint16(port)), phase(actorClient), w.record.to("client"))
+	w.client = newClient(w.outside, netip.AddrPortFrom(lb.Frontends[0].Address, uint16(port)), phase(actorClient), w.record.to("client"))
 	w.worker = w.net.Host("worker", workerAddr)
 	w.app = w.net.Host("function app", appAddr)
 	w.net.Name(AppName, appAddr)

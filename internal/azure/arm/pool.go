@@ -37,7 +37,8 @@ type poolWritten struct{}
 // pool that the decision was made on. It returns as soon as the platform has
 // taken the write; Poll tells how it goes on.
 //
-// Nothing is written when the admin state is already the wanted one. Errors
+// Nothing is written when the admin state is already the wanted one, unless
+// the change asks for it to supersede an earlier write. Errors
 // are of these kinds: ErrConflict when the pool has another ETag than the
 // change, before or at the write; ErrNotFound when the pool or the member is
 // not there; ErrBusy, ErrThrottled and ErrRefused as the platform says, the
@@ -61,7 +62,7 @@ func (c *Client) BeginAdminState(ctx context.Context, ch pair.AdminChange) (pair
 	if err != nil {
 		return pair.Operation{}, fmt.Errorf("%s: %w", what, err)
 	}
-	if m.admin == ch.Want {
+	if m.admin == ch.Want && !ch.Rewrite {
 		return pair.Operation{Done: true}, nil
 	}
 	return c.writePool(ctx, what, address, pool.etag, pool.with(m, ch.Want))

@@ -160,6 +160,20 @@ func TestNothingIsWritten(t *testing.T) {
 	}
 }
 
+func TestARewriteIsSentAlthoughItReadsRight(t *testing.T) {
+	p := newPlatform(t)
+	p.on("GET", poolPath, reply{body: file(t, "pool-by-interface.json")})
+	p.on("PUT", poolPath, taken(home))
+	ch := fence()
+	ch.Want, ch.Rewrite = pair.AdminNone, true
+	if op, err := p.client(Options{}).BeginAdminState(t.Context(), ch); err != nil || op.Done {
+		t.Fatalf("got %+v, %v; want a running write that supersedes the earlier one", op, err)
+	}
+	if puts := p.seen("PUT"); len(puts) != 1 || puts[0].header.Get("If-Match") != poolETag {
+		t.Errorf("writes %+v, want one with If-Match", puts)
+	}
+}
+
 func TestTheETagMayBeInTheHeaderOnly(t *testing.T) {
 	p := newPlatform(t)
 	p.on("GET", poolPath, reply{header: header("ETag", poolETag), body: `{"properties":{"loadBalancerBackendAddresses":[{"properties":{"ipAddress":"10.0.2.4"}}]}}`})

@@ -18,7 +18,8 @@ import (
 const endpointSecret = "identity-header-value"
 
 // identityEndpoint is the App Service's own, over plain HTTP. The SDK keeps
-// tokens for the whole process, so every test asks for another client id.
+// tokens for the whole process, so every test that gets one asks for a client id of
+// its own.
 func identityEndpoint(t *testing.T, answer http.HandlerFunc) {
 	server := httptest.NewServer(answer)
 	t.Cleanup(server.Close)
@@ -30,6 +31,7 @@ var scope = policy.TokenRequestOptions{Scopes: []string{"https://management.core
 
 func TestManagedIdentity(t *testing.T) {
 	asked := make(chan *http.Request, 2)
+	clientID := fmt.Sprintf("managed-identity-%d", time.Now().UnixNano())
 	identityEndpoint(t, func(w http.ResponseWriter, r *http.Request) {
 		asked <- r
 		w.Header().Set("Content-Type", "application/json")
@@ -39,7 +41,7 @@ func TestManagedIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := New(Options{Source: Managed, Cloud: public, ClientID: "managed-identity-test"})
+	c, err := New(Options{Source: Managed, Cloud: public, ClientID: clientID})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +55,7 @@ func TestManagedIdentity(t *testing.T) {
 		t.Fatalf("the endpoint was asked %d times; a token is kept", len(asked))
 	}
 	r := <-asked
-	if got := r.URL.Query().Get("client_id"); got != "managed-identity-test" {
+	if got := r.URL.Query().Get("client_id"); got != clientID {
 		t.Errorf("client_id %q", got)
 	}
 	if got := r.URL.Query().Get("resource"); got != "https://management.core.windows.net/" {
