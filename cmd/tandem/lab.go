@@ -244,10 +244,10 @@ func (c *console) conclude(o story.Outcome) {
 // and leaves the world open when the story has ended, until Ctrl-C.
 func (c *console) exposed(ctx context.Context, sc lab.Scenario, f labFlags) error {
 	sc.For = 1000 * time.Hour
+	fmt.Fprintf(c.out, "%s (seed %d), in real time until Ctrl-C\n%s\n\n", c.paint(bold, sc.Name), f.seed, sc.Summary)
 	var wait sync.WaitGroup
 	defer wait.Wait()
 	_, _, _, err := story.With(ctx, sc, story.Options{Seed: f.seed, Tell: c.tell, Expose: func(ctx context.Context, w *lab.World) error {
-		fmt.Fprintf(c.out, "%s (seed %d), in real time until Ctrl-C\n", c.paint(bold, sc.Name), f.seed)
 		if f.bind {
 			bindings, err := w.Network().Bind(ctx, func(network, address string) (net.Listener, error) {
 				return (&net.ListenConfig{}).Listen(ctx, network, address)
@@ -262,6 +262,7 @@ func (c *console) exposed(ctx context.Context, sc lab.Scenario, f labFlags) erro
 			if err := table(c.out, rows); err != nil {
 				return err
 			}
+			fmt.Fprintln(c.out, "the operator API is on the function app's port 80: tandem status --server http://LOOPBACK")
 		}
 		if f.proxy != "" {
 			l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.proxy)
@@ -269,6 +270,7 @@ func (c *console) exposed(ctx context.Context, sc lab.Scenario, f labFlags) erro
 				return badInput("--proxy: %w", err)
 			}
 			fmt.Fprintf(c.out, "proxy on %s: curl --proxy %s http://10.0.0.4:8444/\n", l.Addr(), l.Addr())
+			fmt.Fprintf(c.out, "the operator API: HTTP_PROXY=http://%s tandem status --server http://%s\n", l.Addr(), lab.AppName)
 			wait.Go(func() {
 				if err := w.Network().ServeProxy(ctx, l, w.Worker()); err != nil {
 					fmt.Fprintln(c.err, "tandem: the proxy stopped: "+err.Error())

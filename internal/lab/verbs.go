@@ -125,14 +125,14 @@ func (w *World) look(now Now) {
 		}
 	}
 	if now.Down != nil && w.Options.Believed != nil {
-		if got := w.down(); !slices.Equal(got, *now.Down) {
+		if got := w.Down(); !slices.Equal(got, *now.Down) {
 			w.fail(fmt.Sprintf("set Down in the load balancer: %v, expected %v", got, *now.Down))
 		}
 	}
 }
 
-// down lists the units that an admin state holds Down, by role.
-func (w *World) down() []string {
+// Down lists the units that an admin state holds Down, by role.
+func (w *World) Down() []string {
 	out := []string{}
 	lb := w.plan.LoadBalancers[0]
 	for _, role := range []string{"first", "second"} {

@@ -86,6 +86,9 @@ type Options struct {
 	// Believed tells what the program believes of the pair, for the looks of
 	// the story; nil where there is no program.
 	Believed func() string
+	// Wrote is called when Resource Manager has taken a write and has not yet
+	// answered it, the worst moment for the writer to die. It may be nil.
+	Wrote func()
 }
 
 // World is one simulated world with one story in it.
@@ -210,7 +213,33 @@ func (w *World) buildAzure(b behaviour) error {
 	if err := w.serve(w.net.Host("identity", identityAddr), 8081, identity); err != nil {
 		return err
 	}
-	return w.serveTLS(w.net.Host("azure", managerAddr), ManagerName, manager)
+	return w.serveTLS(w.net.Host("azure", managerAddr), ManagerName, w.watched(manager))
+}
+
+// watched calls Options.Wrote between a write and its answer.
+func (w *World) watched(manager http.Handler) http.Handler {
+	if w.Options.Wrote == nil {
+		return manager
+	}
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			rw = beforeAnswer{rw, w.Options.Wrote}
+		}
+		manager.ServeHTTP(rw, r)
+	})
+}
+
+// beforeAnswer makes a call before an answer of success leaves.
+type beforeAnswer struct {
+	http.ResponseWriter
+	call func()
+}
+
+func (b beforeAnswer) WriteHeader(status int) {
+	if status < http.StatusMultipleChoices {
+		b.call()
+	}
+	b.ResponseWriter.WriteHeader(status)
 }
 
 // seed puts the pair's load balancers, interfaces and machines into Resource
@@ -363,12 +392,18 @@ func (w *World) steps(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		if do, ok := verbs[st.Do]; ok {
-			do.run(w, st)
-		}
-		if st.Expect != nil {
-			w.look(*st.Expect)
-		}
+		w.Do(st)
+	}
+}
+
+// Do lets a step happen now, whatever its time: for a story whose next step
+// waits for something, and not for a time.
+func (w *World) Do(st Step) {
+	if do, ok := verbs[st.Do]; ok {
+		do.run(w, st)
+	}
+	if st.Expect != nil {
+		w.look(*st.Expect)
 	}
 }
 
@@ -411,6 +446,12 @@ func (w *World) Worker() *network.Host { return w.worker }
 
 // Network is the world's network, to be exposed to programs outside.
 func (w *World) Network() *network.Network { return w.net }
+
+// Handler is the public face of the Functions host, after Attach.
+func (w *World) Handler() http.Handler { return w.host.Handler() }
+
+// Serving is who answers the client: the name of a unit, both, or nobody.
+func (w *World) Serving() string { return w.client.serving() }
 
 // Published are the events that the program published, in order.
 func (w *World) Published() []PublishedEvent { return published(w.grid) }

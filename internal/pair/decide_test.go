@@ -93,19 +93,20 @@ func TestClassifyNamesWhatIsSeen(t *testing.T) {
 
 // everyCase walks every combination of the facts that the table looks at.
 func everyCase(visit func(*Facts)) {
-	bools := []bool{false, true}
 	for _, situation := range Situations {
 		for _, belief := range beliefs {
 			for _, st := range stances {
 				for _, fence := range []Consent{ConsentUnset, Never, Ask, Allowed} {
 					for _, hold := range holds {
 						for _, loser := range []Role{RoleUnknown, First, Second} {
-							for bits := range 128 {
-								b := func(i int) bool { return bools[bits>>i&1] }
-								visit(&Facts{
-									Situation: situation, Belief: belief, Stance: st, Fence: fence, Hold: hold, Loser: loser,
-									SurvivorServes: b(0), Proved: b(1), FenceSafe: b(2), Limited: b(3), BalancersRead: b(4), Foreign: b(5), Settled: b(6),
-								})
+							for _, proof := range proofs {
+								for bits := range 64 {
+									b := func(i int) bool { return bits>>i&1 == 1 }
+									visit(&Facts{
+										Situation: situation, Belief: belief, Stance: st, Fence: fence, Hold: hold, Loser: loser, Proof: proof,
+										SurvivorServes: b(0), Settled: b(1), FenceSafe: b(2), Limited: b(3), BalancersRead: b(4), Foreign: b(5),
+									})
+								}
 							}
 						}
 					}
@@ -182,11 +183,11 @@ func TestTableKeepsThePromises(t *testing.T) {
 		switch row.Acts {
 		case "fence":
 			if f.Situation != BothActive || f.Belief != Confirmed || f.Stance != StanceAuto || f.Fence != Allowed ||
-				!f.Proved || !f.FenceSafe || f.Limited || !f.BalancersRead || f.Foreign || f.Hold != HoldNone || f.Loser == RoleUnknown {
+				f.Proof != ProofTwoKinds || !f.FenceSafe || f.Limited || !f.BalancersRead || f.Foreign || f.Hold != HoldNone || f.Loser == RoleUnknown {
 				t.Fatalf("row %s fences on %+v", row.Name, *f)
 			}
 		case "renew":
-			if f.Situation != BothActive || f.Stance != StanceAuto || !f.Proved || f.Hold != HoldDue {
+			if f.Situation != BothActive || f.Stance != StanceAuto || f.Proof == ProofNone || f.Hold != HoldDue {
 				t.Fatalf("row %s renews on %+v", row.Name, *f)
 			}
 		case "release":

@@ -53,6 +53,30 @@ func (b *Belief) UnmarshalText(t []byte) error {
 	return err
 }
 
+// Proof is how well it is proved that both units serve.
+type Proof uint8
+
+// The proofs.
+const (
+	ProofNone      Proof = iota
+	ProofCheckPort       // both check ports answered 200 just now: enough to renew a fence
+	ProofTwoKinds        // and a second kind of evidence says the same: enough to fence
+)
+
+var proofs = []Proof{ProofNone, ProofCheckPort, ProofTwoKinds}
+
+var proofNames = names{"none", "check port", "two kinds"}
+
+func (p Proof) String() string               { return proofNames.text(uint8(p)) }
+func (p Proof) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads the stored form.
+func (p *Proof) UnmarshalText(t []byte) error {
+	v, err := proofNames.parse("proof", t)
+	*p = Proof(v)
+	return err
+}
+
 // Hold is whether an admin state of ours stands.
 type Hold uint8
 
@@ -92,9 +116,8 @@ type Facts struct {
 	// Settled: what was seen has lasted long enough for the load balancer's own
 	// probe to have seen it too.
 	Settled bool `json:"settled"`
-	// Proved: both units answered 200 just now, and a second kind of evidence
-	// says the same.
-	Proved bool `json:"proved"`
+	// Proof is how well it is proved at this moment that both units serve.
+	Proof Proof `json:"proof"`
 	// Loser is the unit that a fence would set Down; unknown when the record
 	// does not tell.
 	Loser Role `json:"loser,omitempty"`
@@ -116,7 +139,7 @@ func facts(in *Input, d *Decision, belief Belief) Facts {
 		Stance:        stance(def.Mode, in.MaxMode, rec.Pause, d.At),
 		Fence:         def.Failover.Fence,
 		Hold:          holdOf(rec.Admin, d.At),
-		Proved:        bothServing(seen) && secondKind(def, seen),
+		Proof:         proof(def, seen),
 		Settled:       settled(def, d),
 		Loser:         loser(def, rec),
 		Limited:       limited(def.Failover, rec.Moves, d.At),
@@ -187,7 +210,17 @@ func settled(def *Definition, d *Decision) bool {
 	return d.At.Sub(since) >= needs
 }
 
-func bothServing(seen *Observation) bool { return fresh(seen, First) && fresh(seen, Second) }
+// proof says how well it is proved that both units serve.
+func proof(def *Definition, seen *Observation) Proof {
+	switch {
+	case !fresh(seen, First) || !fresh(seen, Second):
+		return ProofNone
+	case !secondKind(def, seen):
+		return ProofCheckPort
+	default:
+		return ProofTwoKinds
+	}
+}
 
 // secondKind reports whether another kind of source than our own request to
 // the check port sees both units as active: their own API, or the load

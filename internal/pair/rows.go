@@ -74,7 +74,7 @@ var rows = []Row{
 	{
 		Name: "fence-renewed", Acts: "renew", Alarm: AlarmWarning, Next: LookAgain,
 		Person: "Repair the link between the units: TCP on the check port must pass both ways.",
-		when:   func(f *Facts) bool { return f.Hold == HoldDue && f.Proved },
+		when:   func(f *Facts) bool { return f.Hold == HoldDue && f.Proof != ProofNone },
 		act:    renew,
 		Why:    "both units still answer 200, freshly proved, so the fence stands for another while",
 	},
@@ -194,7 +194,7 @@ var rows = []Row{
 	{
 		Name: "both-active-unproved", Acts: "look again", Alarm: AlarmUrgent, Next: LookAgain,
 		Person: "See why neither the units' API nor the load balancer's rule health confirms what the check ports say.",
-		when:   func(f *Facts) bool { return f.Situation == BothActive && !f.Proved },
+		when:   func(f *Facts) bool { return f.Situation == BothActive && f.Proof != ProofTwoKinds },
 		act:    explainOnly,
 		Why:    "both units answer 200 on the check port, but no second kind of evidence confirms it freshly",
 	},

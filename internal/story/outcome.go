@@ -90,10 +90,7 @@ func judge(sc lab.Scenario, o *Outcome, with, without lab.Outage, events []strin
 	if without.Split < e.SplitWithout {
 		o.fail("both units served for %v with the load balancer alone, expected at least %v", without.Split, e.SplitWithout)
 	}
-	rows := make([]string, len(o.Decisions))
-	for i, d := range o.Decisions {
-		rows[i] = d.Row
-	}
+	rows := rowsOf(*o)
 	inOrder(o, "decisions", rows, e.Decisions)
 	inOrder(o, "published events", events, e.Events)
 	for _, never := range e.Never {
@@ -107,6 +104,15 @@ func judge(sc lab.Scenario, o *Outcome, with, without lab.Outage, events []strin
 	if e.Stored != nil && len(rows) > *e.Stored {
 		o.fail("%d decisions stored, expected at most %d: %v", len(rows), *e.Stored, rows)
 	}
+}
+
+// rowsOf lists the rows of the stored decisions.
+func rowsOf(o Outcome) []string {
+	rows := make([]string, len(o.Decisions))
+	for i, d := range o.Decisions {
+		rows[i] = d.Row
+	}
+	return rows
 }
 
 // inOrder demands that the wanted words stand in the list in their order;

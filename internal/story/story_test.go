@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 
 	"tandem/internal/lab"
+	"tandem/internal/pair"
 )
 
 // play plays a story in a bubble of virtual time.
@@ -68,5 +69,38 @@ func TestSameSeedTellsTheSameStory(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestEveryAnswerToAnOpenQuestion plays the same failure in worlds that answer
+// what the references leave open in another way than they infer. The program
+// must come to the same end in all of them.
+func TestEveryAnswerToAnOpenQuestion(t *testing.T) {
+	sc, err := lab.Find("partner-link-cut")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range lab.OpenQuestions {
+		for _, answer := range q.Answers[1:] {
+			t.Run(q.Name+"="+answer, func(t *testing.T) {
+				var out Outcome
+				synctest.Test(t, func(t *testing.T) {
+					var err error
+					if out, _, _, err = With(context.WithoutCancel(t.Context()), sc.With(map[string]string{q.Name: answer}), Options{Seed: 3}); err != nil {
+						t.Fatal(err)
+					}
+				})
+				inOrder(&out, "decisions", rowsOf(out), []string{"healthy", "fence", "release-healed"})
+				if last := out.Decisions[len(out.Decisions)-1]; last.Believed != pair.Healthy {
+					out.fail("believed %v at the end, expected healthy", last.Believed)
+				}
+				for _, f := range out.Failures {
+					t.Error(f)
+				}
+				if t.Failed() {
+					show(t, out)
+				}
+			})
+		}
 	}
 }
