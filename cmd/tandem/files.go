@@ -59,9 +59,12 @@ func (c *console) validate(cmd *cobra.Command) error {
 	if output(cmd) == "json" {
 		if problems, ok := errors.AsType[manifest.Problems](err); ok {
 			out.Mistakes = problems
-			err = &exitError{code: exitBadInput}
+			err = &exitError{code: exitBadInput} // told in the answer
 		}
-		return errors.Join(writeJSON(c.out, out), err)
+		if failed := writeJSON(c.out, out); failed != nil {
+			return failed
+		}
+		return err
 	}
 	for _, d := range ds {
 		fmt.Fprintf(c.out, "pair %s is valid\n", d.Name)

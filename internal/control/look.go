@@ -20,12 +20,12 @@ func (p *pass) look(ctx context.Context) {
 	d := &p.snap.Definition
 	p.in = pair.Input{Definition: *d, MaxMode: p.MaxMode, Record: p.snap.Record, Evidence: p.cause.Evidence, Open: p.snap.Intents}
 	seen := &p.in.Observation
-	both(func(r pair.Role) {
-		check := make(chan pair.CheckSeen, 1)
-		go func() { check <- p.askCheckPort(ctx, d, r) }()
-		seen.Unit(r).API = p.askAPI(ctx, d, r)
-		seen.Unit(r).Check = <-check
-	})
+	var asks []func()
+	for _, r := range pair.Roles {
+		u := seen.Unit(r)
+		asks = append(asks, func() { u.Check = p.askCheckPort(ctx, d, r) }, func() { u.API = p.askAPI(ctx, d, r) })
+	}
+	atOnce(asks)
 	p.refresh(ctx)
 	if pair.Classify(seen, &p.snap.Record) != p.snap.Record.Situation {
 		p.readPower(ctx)
@@ -35,13 +35,21 @@ func (p *pass) look(ctx context.Context) {
 	}
 }
 
-// both does something about both units at once and waits for it.
-func both(do func(pair.Role)) {
+// atOnce does everything at the same time and waits for it. A panic goes on
+// where the pass can make an error of it; left alone it would end the process.
+func atOnce(all []func()) {
 	var wg sync.WaitGroup
-	for _, r := range pair.Roles {
-		wg.Go(func() { do(r) })
+	panics := make([]error, len(all))
+	for n, do := range all {
+		wg.Go(func() {
+			defer recovered(&panics[n])
+			do()
+		})
 	}
 	wg.Wait()
+	if err := errors.Join(panics...); err != nil {
+		panic(err)
+	}
 }
 
 func (p *pass) askAPI(ctx context.Context, d *pair.Definition, r pair.Role) pair.APISeen {
@@ -57,11 +65,13 @@ const staleAfter = 2 * time.Second
 // something slow came in between, and sets the time of the observation.
 func (p *pass) refresh(ctx context.Context) {
 	seen := &p.in.Observation
-	both(func(r pair.Role) {
+	var asks []func()
+	for _, r := range pair.Roles {
 		if c := &seen.Unit(r).Check; c.Answer.Answered() && p.now().Sub(c.At) >= staleAfter {
-			*c = p.askCheckPort(ctx, &p.snap.Definition, r)
+			asks = append(asks, func() { *c = p.askCheckPort(ctx, &p.snap.Definition, r) })
 		}
-	})
+	}
+	atOnce(asks)
 	seen.At = p.now()
 }
 

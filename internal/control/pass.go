@@ -12,6 +12,9 @@ import (
 	"tandem/internal/pair"
 )
 
+// releasePatience is how long giving the lease back may take.
+const releasePatience = 2 * time.Second
+
 // pass is the state of one pass over one pair.
 type pass struct {
 	*Controller
@@ -21,15 +24,15 @@ type pass struct {
 	snap  pair.Snapshot
 	in    pair.Input
 	d     pair.Decision
-	done  []string // what was seen done in this pass, in words
+	did   []string // what was seen done in this pass, in words
 }
 
 // Pass looks at one pair, decides, and does what was decided. Its order is the
 // product's table of contents, and the reason for each place is in DESIGN
 // section 5.
 //
-// The errors that ask for another try soon are those for which Passing says
-// true; nothing is lost by them.
+// An error asks for another try soon. Nothing is lost by it: what was decided is
+// stored, and what is stored is carried on.
 func (c *Controller) Pass(ctx context.Context, name string, cause pair.Cause) (err error) {
 	giveBack, err := c.turns.take(ctx, name, cause.Kind != pair.CauseSweep)
 	if err != nil {
@@ -41,17 +44,15 @@ func (c *Controller) Pass(ctx context.Context, name string, cause pair.Cause) (e
 	defer giveBack()
 	ctx, cancel := context.WithTimeout(ctx, c.Budget)
 	defer cancel()
-	defer recovered(&err)
 	p := &pass{Controller: c, name: name, cause: cause, owner: fmt.Sprintf("%s/%d", c.Worker, c.passes.Add(1))}
 	start := c.now()
 	defer func() { p.tell(start, err) }()
+	defer recovered(&err)
 
 	if p.snap, err = c.Store.Load(ctx, name); err != nil {
 		return p.unloaded(ctx, err)
 	}
-	if err = p.deliver(ctx); err != nil {
-		return err
-	}
+	left := p.deliverLeft(ctx)
 	p.look(ctx)
 	p.decide(ctx)
 	if ctx.Err() != nil {
@@ -59,19 +60,22 @@ func (c *Controller) Pass(ctx context.Context, name string, cause pair.Cause) (e
 		return fmt.Errorf("look at pair %s: cut short, so nothing is concluded: %w", name, ctx.Err())
 	}
 	if p.d.Quiet() && len(p.snap.Intents) == 0 {
-		return p.lookAgain(ctx)
+		return p.lookAgain(ctx, left)
 	}
 	if err = p.acquire(ctx); err != nil {
 		return p.outrun(err)
 	}
+	return p.lookAgain(ctx, p.carryOut(ctx))
+}
+
+// carryOut stores the decision and does what is open, under the lease, which it
+// gives back.
+func (p *pass) carryOut(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, p.release(ctx)) }()
-	if p.d.Quiet() {
-		err = p.lookAgain(ctx)
-	} else {
-		err = p.commit(ctx)
-	}
-	if err != nil {
-		return err
+	if !p.d.Quiet() {
+		if err := p.commit(ctx); err != nil {
+			return err
+		}
 	}
 	return errors.Join(p.act(ctx), p.deliver(ctx))
 }
@@ -100,15 +104,14 @@ func recovered(err *error) {
 }
 
 // unloaded answers a pair whose state could not be read. One that is gone is
-// nobody's work any more; one that is too new is looked at and left alone.
+// nobody's work any more; one that is too new is left alone, loudly.
 func (p *pass) unloaded(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, pair.ErrNotFound):
 		p.Log.InfoContext(ctx, "pair is gone, its message is dropped", "pair", p.name)
 		return nil
 	case errors.Is(err, pair.ErrTooNew):
-		p.Log.ErrorContext(ctx, "record was written by a newer release: observing only, nothing is written", "pair", p.name)
-		p.look(ctx)
+		p.Log.ErrorContext(ctx, "pair was written by a newer release: this one leaves it alone", "pair", p.name, "epoch", p.snap.Record.Epoch)
 		return nil
 	default:
 		return err
@@ -125,12 +128,15 @@ func (p *pass) decide(ctx context.Context) {
 	}
 }
 
-// acquire takes the lease and decides again if the record is another one than
-// the decision was made on.
+// acquire takes the lease. If the pair is another one than the decision was
+// made on, it is looked at and decided again: its definition may have changed,
+// and what was seen is older than what another pass concluded.
 func (p *pass) acquire(ctx context.Context) error {
 	snap, err := p.Store.AcquireLease(ctx, p.snap, p.owner, p.now(), p.Lease)
 	if changed(err) {
 		if p.snap, err = p.Store.Load(ctx, p.name); err == nil {
+			p.look(ctx)
+			p.decide(ctx)
 			snap, err = p.Store.AcquireLease(ctx, p.snap, p.owner, p.now(), p.Lease)
 		}
 	}
@@ -143,8 +149,12 @@ func (p *pass) acquire(ctx context.Context) error {
 	return nil
 }
 
-// release gives the lease back. A lease that is lost already is no fault.
+// release gives the lease back, also when the time of the pass is over: others
+// would wait for it until it ends by itself. A lease that is lost already is no
+// fault.
 func (p *pass) release(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releasePatience)
+	defer cancel()
 	_, err := p.Store.ReleaseLease(ctx, p.snap, p.owner)
 	if errors.Is(err, pair.ErrLeaseLost) || errors.Is(err, pair.ErrConflict) {
 		return nil
@@ -153,14 +163,16 @@ func (p *pass) release(ctx context.Context) error {
 }
 
 // commit stores the decision with its new epoch. An open intent for the same
-// backend address as a new one is closed with it: what it did or may have done
-// is in the record's holds.
+// backend address as a new one is given up with it: what it did or may have
+// done is in the record's holds.
 func (p *pass) commit(ctx context.Context) error {
 	ch := pair.Change{Record: p.d.Record, PutIntents: p.d.Intents, Outbox: decisionPosts(p)}
 	ch.Record.Lease = p.snap.Record.Lease
 	for _, open := range p.snap.Intents {
 		if slices.ContainsFunc(p.d.Intents, open.Same) {
+			open.State, open.LastErr = pair.IntentAbandoned, "decision "+p.d.ID+" took its place"
 			ch.DelIntents = append(ch.DelIntents, open.ID)
+			ch.Outbox = append(ch.Outbox, closingPosts(p, open)...)
 		}
 	}
 	snap, err := p.Store.Commit(ctx, p.snap, ch)
@@ -171,51 +183,14 @@ func (p *pass) commit(ctx context.Context) error {
 	return nil
 }
 
-// deliver brings the outbox out. It runs at the start of a pass for what a
-// crash left behind, and at its end for what the pass made.
-func (p *pass) deliver(ctx context.Context) error {
-	if len(p.snap.Outbox) == 0 {
-		return nil
-	}
-	ids := make([]string, 0, len(p.snap.Outbox))
-	var events []pair.Post
-	for _, post := range p.snap.Outbox {
-		ids = append(ids, post.ID)
-		if post.Kind == pair.PostEvent {
-			events = append(events, post)
-			continue
-		}
-		if err := p.deliverOne(ctx, post); err != nil {
-			return fmt.Errorf("deliver %s %s of pair %s: %w", post.Kind, post.ID, p.name, err)
-		}
-	}
-	if len(events) > 0 && p.Publisher != nil {
-		if err := p.Publisher.Publish(ctx, events); err != nil {
-			return fmt.Errorf("publish %d events of pair %s: %w", len(events), p.name, err)
-		}
-	}
-	if err := p.Outbox.Delivered(ctx, p.name, ids); err != nil {
-		return fmt.Errorf("clear the outbox of pair %s: %w", p.name, err)
-	}
-	p.snap.Outbox = nil
-	return nil
-}
-
-func (p *pass) deliverOne(ctx context.Context, post pair.Post) error {
-	if post.Kind == pair.PostJournal {
-		return p.Outbox.AppendJournal(ctx, p.name, post)
-	}
-	m, err := messageOf(post)
+// lookAgain ends a pass: it carries on the chain of looks that the newest
+// decision asked for, and hands on how the pass went. Only a pass of that chain
+// does so, or a sweep or an event beside it would start a second one; and only
+// one without an error, because what failed is put back and carries it on.
+func (p *pass) lookAgain(ctx context.Context, err error) error {
 	if err != nil {
 		return err
 	}
-	return p.Outbox.Send(ctx, post.Queue, m, time.Duration(post.Delay))
-}
-
-// lookAgain carries on the chain of looks that the newest decision asked for.
-// Only a pass of that chain does so; a sweep or an event beside it must not
-// start a second chain.
-func (p *pass) lookAgain(ctx context.Context) error {
 	if p.d.Next == 0 || p.cause.Kind != pair.CauseAgain || p.cause.Epoch != p.snap.Record.Epoch {
 		return nil
 	}
@@ -233,7 +208,7 @@ func again(name string, epoch uint64) pair.Message {
 // tell writes the one line that holds the whole story of the pass.
 func (p *pass) tell(start time.Time, err error) {
 	level := slog.LevelDebug
-	if !p.d.Quiet() || len(p.done) > 0 {
+	if !p.d.Quiet() || len(p.did) > 0 {
 		level = slog.LevelInfo
 	}
 	if p.d.Alarm >= pair.AlarmWarning && !p.d.Quiet() {
@@ -249,7 +224,7 @@ func (p *pass) tell(start time.Time, err error) {
 	attrs := []any{
 		"pair", p.name, "cause", p.cause.Kind.String(), "seen", p.d.Seen.String(), "believed", p.d.Believed.String(),
 		"row", p.d.Row, "stance", p.d.Facts.Stance.String(), "epoch", p.snap.Record.Epoch, "decision", p.d.ID,
-		"intents", len(p.d.Intents), "done", p.done, "open", len(p.snap.Intents), "alarm", p.d.Alarm.String(),
+		"intents", len(p.d.Intents), "done", p.did, "open", len(p.snap.Intents), "alarm", p.d.Alarm.String(),
 		"next", time.Duration(p.d.Next), "took", p.now().Sub(start),
 	}
 	if level > slog.LevelDebug && p.d.Row != "" {

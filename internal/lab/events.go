@@ -21,7 +21,7 @@ const TopicKey = "lab-topic-key"
 
 // buildEvents makes Event Grid, with the custom topic that the program
 // publishes to.
-func (w *World) buildEvents(behaviour) error {
+func (w *World) buildEvents() error {
 	roots := x509.NewCertPool()
 	roots.AddCert(w.authority.cert)
 	from := w.net.Host("event grid", gridAddr)

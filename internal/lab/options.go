@@ -8,6 +8,7 @@ import (
 
 	"tandem/internal/lab/arm"
 	"tandem/internal/lab/dataplane"
+	"tandem/internal/lab/host"
 	"tandem/internal/lab/loadmaster"
 )
 
@@ -16,6 +17,7 @@ type behaviour struct {
 	unit      loadmaster.Options
 	arm       arm.Options
 	dataplane dataplane.Options
+	host      host.Config // its switches only
 }
 
 // OpenQuestion is a behaviour that the references call undocumented, and the
@@ -34,8 +36,12 @@ var OpenQuestions = []OpenQuestion{
 		func(b *behaviour, a int) { b.unit.BootAnswer = loadmaster.BootAnswer(a) }},
 	{"check-all-interfaces-field", "how HealthCheckAllInterfaces reads (loadmaster.md 2.1)", []string{"unset", "present", "absent"},
 		func(b *behaviour, a int) { b.unit.AllInterfaces = loadmaster.AllInterfacesField(a) }},
+	{"content-length", "whether invocations come in chunks, as in Azure, or with a length, as under the CLI (functions-host.md 2.1)", []string{"no", "yes"},
+		func(b *behaviour, a int) { b.host.ContentLength = a == 1 }},
 	{"down-resets-connections", "whether admin state Down ends established connections (azure.md 1.5)", []string{"no", "yes"},
 		func(b *behaviour, a int) { b.dataplane.DownResetsConnections = a == 1 }},
+	{"event-batch", "whether a batch of events is a string that holds an array, or an array (functions-host.md 9)", []string{"string", "array"},
+		func(b *behaviour, a int) { b.host.BatchAsArray = a == 1 }},
 	{"first-answer", "provisioning state in the first answer to a write (azure.md 1.9)", []string{"as-recorded", "updating", "succeeded"},
 		func(b *behaviour, a int) { b.arm.FirstAnswer = arm.FirstAnswer(a) }},
 	{"hamode-words", "the words HaMode reads back as (loadmaster.md 2.1)", []string{"documented", "new", "old"},

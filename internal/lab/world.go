@@ -96,6 +96,7 @@ type World struct {
 	Scenario Scenario
 	Options  Options
 
+	behaviour behaviour
 	plan      plan
 	pairFile  []byte
 	net       *network.Network
@@ -126,7 +127,7 @@ func New(sc Scenario, o Options) (*World, error) {
 		return nil, err
 	}
 	w := &World{
-		Scenario: sc, Options: o,
+		Scenario: sc, Options: o, behaviour: b,
 		net:    network.New(network.Options{Seed: o.Seed}),
 		units:  map[string]*loadmaster.Unit{},
 		record: &transcript{start: time.Now(), tell: o.Tell},
@@ -137,8 +138,8 @@ func New(sc Scenario, o Options) (*World, error) {
 	if w.authority, err = newAuthority(); err != nil {
 		return nil, err
 	}
-	for _, build := range []func(behaviour) error{w.buildUnits, w.buildAzure, w.buildEvents, w.buildClient} {
-		if err := build(b); err != nil {
+	for _, build := range []func() error{w.buildUnits, w.buildAzure, w.buildEvents, w.buildClient} {
+		if err := build(); err != nil {
 			w.Close()
 			return nil, fmt.Errorf("build the world of story %s: %w", sc.Name, err)
 		}
@@ -148,7 +149,7 @@ func New(sc Scenario, o Options) (*World, error) {
 
 // buildUnits makes both LoadMasters, up and running, and the pair file that
 // pins their certificates.
-func (w *World) buildUnits(b behaviour) error {
+func (w *World) buildUnits() error {
 	pins := map[string]string{}
 	active := w.Scenario.Active
 	if active == "" {
@@ -161,7 +162,7 @@ func (w *World) buildUnits(b behaviour) error {
 			Name: u.VM, Role: loadmaster.Role(i + 1), Partner: other.Address, CheckPort: w.plan.HA.CheckPort, APIPort: u.API.Port,
 			Preferred: w.plan.HA.Preferred == "first", AllInterfaces: w.plan.HA.CheckAllInterfaces,
 			APIKey: APIKey(u.API.Secret), ServicePorts: w.plan.servicePorts(), BootDelay: w.Scenario.Boot,
-			Phase: phase(actorFirst + i), Seed: w.Options.Seed*10 + uint64(i), Options: b.unit,
+			Phase: phase(actorFirst + i), Seed: w.Options.Seed*10 + uint64(i), Options: w.behaviour.unit,
 		}, w.net.Host(u.VM, u.Address), w.record.to(u.VM))
 		if err != nil {
 			return err
@@ -184,8 +185,9 @@ func APIKey(secret string) string { return "lab-key-of-" + secret }
 
 // buildAzure makes the load balancer's data path and Resource Manager with the
 // pair's resources in it.
-func (w *World) buildAzure(b behaviour) error {
+func (w *World) buildAzure() error {
 	w.outside = w.net.Host("client", clientAddr)
+	b := w.behaviour
 	b.dataplane.Seed, b.dataplane.Phase = w.Options.Seed*10+2, phase(actorDataPath)
 	b.dataplane.ClientHost = func(a netip.Addr) *network.Host {
 		if a == clientAddr {
@@ -281,7 +283,7 @@ func (w *World) seed() error {
 	return nil
 }
 
-func (w *World) buildClient(behaviour) error {
+func (w *World) buildClient() error {
 	lb := w.plan.LoadBalancers[0]
 	port := w.plan.servicePorts()[0]
 	w.client = newClient(w.outside, netip.AddrPortFrom(lb.Frontends[0].Address, uint16(port)), phase(actorClient), w.record.to("client"))
@@ -333,6 +335,7 @@ func (w *World) Attach(p Program) error {
 		App: p.App, Settings: p.Settings, Launcher: p.Launcher, Queues: p.Queues, WebhookKey: webhookKey,
 		Log:  func(level, line string) { w.hostLine(level, line) },
 		Seed: w.Options.Seed*10 + 5, Phase: phase(actorHost), StrictAnswers: true,
+		ContentLength: w.behaviour.host.ContentLength, BatchAsArray: w.behaviour.host.BatchAsArray,
 	})
 	if err != nil {
 		return fmt.Errorf("start the function app: %w", err)

@@ -9,7 +9,7 @@ const BootGrace = 5 * time.Minute
 
 // Classify names what the observation shows. It does not judge whether to
 // believe it; that takes repetition (believe) and a second kind of evidence
-// (Facts.Proved).
+// (Facts.Proof).
 //
 // The check port decides, because it is what the load balancer obeys; the API
 // and the platform explain a unit that does not answer there. What fits no

@@ -19,6 +19,8 @@ func encode(value any) (json.RawMessage, error) {
 		return compact(value)
 	case time.Time:
 		return compact(value.Format("2006-01-02T15:04:05-07:00"))
+	case plainArray:
+		return compact([]json.RawMessage(value))
 	}
 	text, err := compact(value)
 	if err != nil || text[0] == '{' {
@@ -26,6 +28,10 @@ func encode(value any) (json.RawMessage, error) {
 	}
 	return compact(string(text))
 }
+
+// plainArray is a batch of events written as a real array, the other reading of
+// what was never captured (functions-host.md 9).
+type plainArray []json.RawMessage
 
 // compact writes JSON on one line without HTML escapes, as .NET does.
 func compact(value any) (json.RawMessage, error) {

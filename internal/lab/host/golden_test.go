@@ -172,7 +172,7 @@ func TestEventCallsEqualTheExamples(t *testing.T) {
 			})[0]
 			f := goldenHost(t, map[string]string{"events": strings.Replace(one, `"name": "event"`, `"name": "`+binding+`"`, 1)}).functions[0]
 			sent, _ := json.MarshalIndent([]any{data[binding]}, "", "  ")
-			calls, err := eventCalls(f, sent)
+			calls, err := eventCalls(f, sent, false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -182,7 +182,7 @@ func TestEventCallsEqualTheExamples(t *testing.T) {
 	t.Run("eventgrid-many.eventgrid.json", func(t *testing.T) {
 		f := goldenHost(t, map[string]string{"eventsbatch": string(read(t, "config-function-eventgrid-many.json"))}).functions[0]
 		sent := decode(t, read(t, "eventgrid-many.eventgrid.json"))["Data"].(map[string]any)["events"].(string)
-		calls, err := eventCalls(f, []byte(sent))
+		calls, err := eventCalls(f, []byte(sent), false)
 		if err != nil || len(calls) != 1 {
 			t.Fatal(calls, err)
 		}

@@ -75,6 +75,9 @@ type Config struct {
 	// ContentLength sends invocations with a Content-Length, as under the
 	// command line tools, instead of in chunks as in Azure.
 	ContentLength bool
+	// BatchAsArray sends a batch of events as a real array instead of a string
+	// that holds one; neither was ever captured (functions-host.md 9).
+	BatchAsArray bool
 	// TimerLeaseGap is how long timers wait at start before they first try
 	// for their lock: the lease of a predecessor, 0 to 2 minutes
 	// (functions-host.md 3.7).

@@ -87,7 +87,7 @@ func (l *life) serveNotification(w http.ResponseWriter, r *http.Request, f *func
 	body, err := io.ReadAll(r.Body)
 	var calls []*call
 	if err == nil {
-		calls, err = eventCalls(f, body)
+		calls, err = eventCalls(f, body, l.host.config.BatchAsArray)
 	}
 	if err == nil {
 		err = l.invokeAll(calls)
@@ -112,13 +112,17 @@ func (l *life) invokeAll(calls []*call) error {
 
 // eventCalls builds one call for each event, or one for all of them where the
 // cardinality is many.
-func eventCalls(f *function, body []byte) ([]*call, error) {
+func eventCalls(f *function, body []byte, batchAsArray bool) ([]*call, error) {
 	events, err := readEvents(body)
 	if err != nil {
 		return nil, err
 	}
 	if f.many() {
-		c, err := newCall(f, events, eventsMetadata(events))
+		var value any = events
+		if batchAsArray {
+			value = plainArray(events)
+		}
+		c, err := newCall(f, value, eventsMetadata(events))
 		return []*call{c}, err
 	}
 	calls := make([]*call, len(events))
