@@ -32,7 +32,11 @@ APP_ARCH := amd64
 
 # Packages whose tests write documents and golden files with -update. The stored
 # forms of a release that is out are not among them: those never change.
-GENERATED := ./internal/announce ./internal/config ./internal/manifest ./internal/pair
+GENERATED := ./internal/announce ./internal/config ./internal/documents ./internal/manifest ./internal/pair
+
+# Without cgo no C compiler is needed; without paths and state of the working
+# tree one commit gives the same bytes everywhere. The version is stamped by name.
+GO_BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false
 
 sources       = $(wildcard cmd handlers internal tools)
 packages_with = $(sort $(patsubst %/,./%,$(dir $(shell grep -rlE --include='*_test.go' '$(1)' $(sources)))))
@@ -45,13 +49,14 @@ lab: build ## play a failover in the simulated world: make lab LAB='--scenario N
 
 .PHONY: build
 build: ## build bin/tandem for this machine
-	go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/tandem ./cmd/tandem
+	$(GO_BUILD) -ldflags '-X main.version=$(VERSION)' -o bin/tandem ./cmd/tandem
 
 ##@ Check it
 
 .PHONY: test
+# The tests run make as a person does, not as a part of this one.
 test: need-cc $(AZURITE) ## run all tests, with the race detector and in random order
-	CGO_ENABLED=1 go test -race -shuffle=on -timeout $(TESTTIMEOUT) ./...
+	env -u MAKELEVEL -u MAKEFLAGS CGO_ENABLED=1 go test -race -shuffle=on -timeout $(TESTTIMEOUT) ./...
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## run the linters and check the formatting
@@ -106,7 +111,7 @@ generate: ## write the generated documents and golden files anew; read the diff
 
 .PHONY: app
 app: ## stage the function app in build/app, the same bytes every time
-	CGO_ENABLED=0 GOOS=$(APP_OS) GOARCH=$(APP_ARCH) go build -trimpath -buildvcs=false \
+	GOOS=$(APP_OS) GOARCH=$(APP_ARCH) $(GO_BUILD) \
 		-ldflags '-s -w -buildid= -X main.version=$(VERSION)' -o build/tandem-$(APP_OS)-$(APP_ARCH) ./cmd/tandem
 	go run ./tools/package stage build/tandem-$(APP_OS)-$(APP_ARCH) build/app
 

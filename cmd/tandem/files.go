@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -57,9 +58,10 @@ func (c *console) validate(cmd *cobra.Command) error {
 		out.Pairs = append(out.Pairs, d.Name)
 	}
 	if output(cmd) == "json" {
-		if problems, ok := errors.AsType[manifest.Problems](err); ok {
-			out.Mistakes = problems
-			err = &exitError{code: exitBadInput} // told in the answer
+		if err != nil {
+			var rest error
+			out.Mistakes, rest = mistakes(err)
+			err = &exitError{code: exitBadInput, err: rest} // the mistakes are told in the answer
 		}
 		if failed := writeJSON(c.out, out); failed != nil {
 			return failed
@@ -70,6 +72,16 @@ func (c *console) validate(cmd *cobra.Command) error {
 		fmt.Fprintf(c.out, "pair %s is valid\n", d.Name)
 	}
 	return err
+}
+
+// mistakes takes the mistakes in pair files out of an error, in which they come
+// last, and returns the rest of it, if any.
+func mistakes(err error) (manifest.Problems, error) {
+	problems, _ := errors.AsType[manifest.Problems](err)
+	if rest := strings.TrimSpace(strings.TrimSuffix(err.Error(), problems.Error())); rest != "" {
+		return problems, errors.New(rest)
+	}
+	return problems, nil
 }
 
 func newSchema(c *console) *cobra.Command {

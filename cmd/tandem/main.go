@@ -54,7 +54,7 @@ func run(ctx context.Context, c *console, args []string) int {
 		return exitDone
 	case errors.As(err, &e):
 		if e.err != nil {
-			fmt.Fprintln(c.err, "tandem: "+e.err.Error())
+			c.complain(e.err)
 		}
 		return e.code
 	case errors.Is(err, context.Canceled):
@@ -64,6 +64,16 @@ func run(ctx context.Context, c *console, args []string) int {
 		fmt.Fprintln(c.err, "tandem: "+err.Error())
 		return api.ExitCode(err)
 	}
+}
+
+// complain prints an error. Mistakes in pair files begin with file and line, where
+// editors look for them, and are counted.
+func (c *console) complain(err error) {
+	problems, rest := mistakes(err)
+	if rest != nil {
+		fmt.Fprintln(c.err, "tandem: "+rest.Error())
+	}
+	_, _ = problems.WriteTo(c.err) // to a terminal: there is nobody else to tell
 }
 
 // exitError ends the program with a code; its error, if any, is shown.

@@ -130,11 +130,13 @@ func (p *pass) decide(ctx context.Context) {
 
 // acquire takes the lease. If the pair is another one than the decision was
 // made on, it is looked at and decided again: its definition may have changed,
-// and what was seen is older than what another pass concluded.
+// and what was seen is older than what another pass concluded. The same where
+// nobody knows whether the lease is ours; if it is, it is taken once more.
 func (p *pass) acquire(ctx context.Context) error {
 	snap, err := p.Store.AcquireLease(ctx, p.snap, p.owner, p.now(), p.Lease)
-	if changed(err) {
-		if p.snap, err = p.Store.Load(ctx, p.name); err == nil {
+	if changed(err) || errors.Is(err, pair.ErrUnknownOutcome) {
+		if snap, err = p.Store.Load(ctx, p.name); err == nil {
+			p.snap = snap
 			p.look(ctx)
 			p.decide(ctx)
 			snap, err = p.Store.AcquireLease(ctx, p.snap, p.owner, p.now(), p.Lease)

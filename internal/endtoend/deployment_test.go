@@ -2,15 +2,19 @@ package endtoend
 
 import (
 	"context"
-	"maps"
+	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"tandem/internal/api"
 	"tandem/internal/config"
 	"tandem/internal/lab"
 	"tandem/internal/lab/azurite"
@@ -18,64 +22,86 @@ import (
 	"tandem/internal/store"
 )
 
-// deployment is the staged app at work: a world around it, Azurite below it.
+// lease is how long a pass may hold a pair here. It is as short as a pass
+// allows, because a killed handler's lease has to run out.
+const lease = 9 * time.Second
+
+// patience is how long the test waits for anything. What it waits for takes
+// half a minute at most; the rest is for a busy machine.
+const patience = 90 * time.Second
+
+// deployment is the staged app at work: the host's stand-in runs it, Azurite
+// keeps its state, and a lab's world on a real socket is all the rest.
 type deployment struct {
 	t        *testing.T
-	world    *lab.World
-	app      string // the staged script root
+	app      string   // the staged script root
+	server   string   // address of the host's public face
+	proxy    *url.URL // the way into the world
 	launcher *launcher
+	world    *lab.World
 	queues   queues
 	store    *store.Store // looks at the state from beside the program
-	server   string       // address of the host's public face
-	secrets  []string     // what must never be printed
-	tell     *teller
-	stop     func() // ends everything; may be called more than once
+	api      *api.Client
+	secrets  map[string]string // what must never be printed, by what it is
+	stop     func()            // ends the host and the world's story
+
+	killed chan time.Time // when the handler was, after kill
+
+	mu   sync.Mutex // guards what follows
+	die  string     // the service in whose hands the handler dies next
+	told strings.Builder
 }
 
-// deploy stages the app and starts it in the world of a story. wrote is called
-// between a write to Resource Manager and its answer.
-func deploy(t *testing.T, sc lab.Scenario, settings map[string]string, wrote func(*deployment)) *deployment {
+// deploy starts the staged app in the world of a story. It ends with the test.
+func deploy(t *testing.T, sc lab.Scenario) *deployment {
 	t.Helper()
-	d := &deployment{t: t, tell: &teller{}}
-	connection := d.storage()
-	d.app = stage(t)
+	d := &deployment{t: t, app: app(t), killed: make(chan time.Time, 1)}
 	d.launcher = &launcher{Exec: host.Exec{Dir: d.app}}
+	connection := d.openStorage()
 	var err error
-	if d.world, err = lab.New(sc, lab.Options{Seed: 1, Tell: d.tell.line, Wrote: func() { wrote(d) }}); err != nil {
+	if d.world, err = lab.New(sc, lab.Options{Seed: 1, Tell: d.tell, Took: d.took}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.world.Close)
+
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	var wait sync.WaitGroup
-	d.stop = func() { cancel(); wait.Wait() }
-	t.Cleanup(d.stop)
-	proxy := d.listen(func(l net.Listener) {
-		wait.Go(func() {
-			if err := d.world.Network().ServeProxy(ctx, l, d.world.Worker()); err != nil {
-				t.Error(err)
-			}
-		})
+	var running sync.WaitGroup
+	d.stop = func() { cancel(); running.Wait() }
+	t.Cleanup(d.end)
+	way := d.listen()
+	d.proxy = &url.URL{Scheme: "http", Host: way.Addr().String()}
+	running.Go(func() {
+		if err := d.world.Network().ServeProxy(ctx, way, d.world.Worker()); err != nil {
+			t.Error(err)
+		}
 	})
-	all := d.settings(connection, proxy)
-	maps.Copy(all, settings)
-	if err := d.world.Attach(lab.Program{App: os.DirFS(d.app), Launcher: d.launcher, Queues: d.queues, Settings: all}); err != nil {
+	err = d.world.Attach(lab.Program{
+		App: os.DirFS(d.app), Launcher: d.launcher, Queues: d.queues, Settings: d.settings(connection),
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	d.server = "http://" + d.listen(func(l net.Listener) {
-		face := &http.Server{Handler: d.world.Handler(), ReadHeaderTimeout: time.Minute}
-		wait.Go(func() { _ = face.Serve(l) }) // ends with Close
-		wait.Go(func() { <-ctx.Done(); _ = face.Close() })
-	})
-	wait.Go(func() {
+	running.Go(func() {
 		if err := d.world.Run(ctx); err != nil {
 			t.Error(err)
 		}
 	})
+	public := d.listen()
+	face := &http.Server{Handler: d.world.Handler(), ReadHeaderTimeout: time.Minute}
+	running.Go(func() { _ = face.Serve(public) }) // always an error: it was closed
+	running.Go(func() { <-ctx.Done(); _ = face.Close() })
+	d.server = "http://" + public.Addr().String()
+	if d.api, err = api.NewClient(d.server, "", plain()); err != nil {
+		t.Fatal(err)
+	}
 	return d
 }
 
-// storage starts Azurite and opens what the host and the test use of it.
-func (d *deployment) storage() (connection string) {
+// plain is a client that leaves no connection behind and asks no proxy.
+func plain() *http.Client { return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} }
+
+// openStorage starts Azurite and returns its connection string.
+func (d *deployment) openStorage() string {
 	d.t.Helper()
 	server, err := azurite.Start(d.t.Context())
 	if err != nil {
@@ -86,68 +112,124 @@ func (d *deployment) storage() (connection string) {
 			d.t.Error(err)
 		}
 	})
-	connection = server.ConnectionString()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	if d.queues, err = openQueues(connection, client); err != nil {
+	if d.queues, err = openQueues(server.ConnectionString(), plain()); err != nil {
 		d.t.Fatal(err)
 	}
-	if d.store, err = store.NewAzure(store.AzureOptions{ConnectionString: connection, Transport: client}); err != nil {
+	if d.store, err = store.NewAzure(store.AzureOptions{ConnectionString: server.ConnectionString(), Transport: plain()}); err != nil {
 		d.t.Fatal(err)
 	}
-	return connection
+	return server.ConnectionString()
 }
 
-// listen opens a port of this machine for serve, and returns its address.
-func (d *deployment) listen(serve func(net.Listener)) string {
+func (d *deployment) listen() net.Listener {
 	d.t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(d.t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	serve(l)
-	return l.Addr().String()
+	return l
 }
 
 // settings are the app settings of a deployment whose way out is the proxy. The
-// managed identity is the platform's own, as in Azure.
-func (d *deployment) settings(connection, proxy string) map[string]string {
+// managed identity is found as in Azure.
+func (d *deployment) settings(connection string) map[string]string {
 	d.t.Helper()
+	authority := filepath.Join(d.t.TempDir(), "ca.pem")
+	if err := os.WriteFile(authority, d.world.Authority(), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+	d.secrets = map[string]string{
+		"the topic's key": lab.TopicKey, "the identity header": lab.IdentitySecret,
+		"the storage key": regexp.MustCompile(`AccountKey=([^;]+)`).FindStringSubmatch(connection)[1],
+	}
 	out := map[string]string{
 		"AzureWebJobsStorage": connection, "TANDEM_STORAGE": connection,
-		"TANDEM_CLOUD": "custom", "TANDEM_ARM_ENDPOINT": "https://" + lab.ManagerName, "TANDEM_CA_FILE": d.file("ca.pem", d.world.Authority()),
+		"TANDEM_CLOUD": "custom", "TANDEM_ARM_ENDPOINT": "https://" + lab.ManagerName, "TANDEM_CA_FILE": authority,
 		"TANDEM_OWN_APP_ID": lab.Tandem.AppID, "TANDEM_OWN_OBJECT_ID": lab.Tandem.ObjectID,
 		"TANDEM_TOPIC_ENDPOINT": "https://" + lab.TopicName + "/api/events", "TANDEM_TOPIC_KEY": lab.TopicKey,
-		"TANDEM_LOG_LEVEL":  "debug",
+		"TANDEM_LEASE": lease.String(), "TANDEM_PASS_BUDGET": (lease - time.Second).String(), "TANDEM_LOG_LEVEL": "debug",
 		"IDENTITY_ENDPOINT": lab.IdentityURL, "IDENTITY_HEADER": lab.IdentitySecret,
-		"HTTP_PROXY": "http://" + proxy, "HTTPS_PROXY": "http://" + proxy, "NO_PROXY": "127.0.0.1",
+		"HTTP_PROXY": d.proxy.String(), "HTTPS_PROXY": d.proxy.String(), "NO_PROXY": "127.0.0.1",
 	}
-	d.secrets = []string{lab.TopicKey, lab.IdentitySecret, connection, accountKey(d.t, connection)}
 	for name, secret := range d.world.Secrets() {
 		out[config.SecretSetting(name)] = secret
-		d.secrets = append(d.secrets, secret)
+		d.secrets["secret "+name] = secret
 	}
 	return out
 }
 
-// file writes a file of the test.
-func (d *deployment) file(name string, b []byte) string {
-	d.t.Helper()
-	path := filepath.Join(d.t.TempDir(), name)
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		d.t.Fatal(err)
-	}
-	return path
+// kill has the handler killed when the service has taken something from it and
+// has not yet answered. The time comes on d.killed.
+func (d *deployment) kill(service string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.die = service
 }
 
-// until waits for something, and tells what it waited for in vain.
-func (d *deployment) until(what string, within time.Duration, met func() bool) {
+// took is called by the world. The answer waits until nothing is left of the
+// handler.
+func (d *deployment) took(service string) {
+	d.mu.Lock()
+	due := d.die == service
+	if due {
+		d.die = ""
+	}
+	d.mu.Unlock()
+	if !due {
+		return
+	}
+	handlers := d.launcher.started()
+	last := handlers[len(handlers)-1]
+	last.Kill()
+	last.Wait()
+	d.killed <- time.Now()
+}
+
+// wasKilled waits for a kill and returns its time.
+func (d *deployment) wasKilled() (at time.Time) {
+	d.t.Helper()
+	d.until("the handler was killed", func() bool {
+		select {
+		case at = <-d.killed:
+			return true
+		default:
+			return false
+		}
+	})
+	return at
+}
+
+// until waits for something that must come true.
+func (d *deployment) until(what string, met func() bool) {
 	d.t.Helper()
 	start := time.Now()
 	for !met() {
-		if time.Since(start) > within {
-			d.t.Fatalf("not within %v: %s", within, what)
+		if time.Since(start) > patience {
+			d.t.Fatalf("not within %v: %s", patience, what)
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond)
 	}
-	d.t.Logf("%5.1f s for: %s", time.Since(start).Seconds(), what)
+	d.t.Logf("after %4.1f s %s", time.Since(start).Seconds(), what)
+}
+
+// tell keeps the world's transcript.
+func (d *deployment) tell(l lab.Line) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	fmt.Fprintf(&d.told, "%s  %-13s  %s\n", l.Clock(), l.Source, l.Event)
+}
+
+// end stops everything, and tells the whole story if the test has failed.
+func (d *deployment) end() {
+	d.stop()
+	if !d.t.Failed() {
+		return
+	}
+	d.world.Transcript() // tells the last lines
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.t.Logf("the world:\n%s", d.told.String())
+	for i, h := range d.launcher.started() {
+		d.t.Logf("handler %d:\n%s%s", i+1, h.stdout.String(), h.stderr.String())
+	}
 }

@@ -1,82 +1,61 @@
 package endtoend
 
 import (
-	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
-	"tandem/internal/lab/host"
+	"go.uber.org/goleak"
 )
 
-// stage builds the program for this machine and lays it out as `make app`
-// does. The program itself has no race detector in it: it is the deployed one.
-func stage(t *testing.T) string {
+// staged is the function app that all tests of the package run; it is built
+// when the first one asks.
+var staged struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if err := os.RemoveAll(staged.dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+		os.Exit(code)
+	}))
+}
+
+// app returns the staged script root.
+func app(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	binary, app := filepath.Join(dir, "binary"), filepath.Join(dir, "app")
+	staged.once.Do(func() { staged.dir, staged.err = stage() })
+	if staged.err != nil {
+		t.Fatal(staged.err)
+	}
+	return filepath.Join(staged.dir, "app")
+}
+
+// stage builds the program for this machine and lays it out as `make app` does.
+// The program has no race detector in it: it is the one that is deployed.
+func stage() (dir string, err error) {
+	if dir, err = os.MkdirTemp("", "tandem-endtoend-"); err != nil {
+		return "", err
+	}
+	binary := filepath.Join(dir, "binary")
 	for _, args := range [][]string{
 		{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid= -X main.version=endtoend", "-o", binary, "./cmd/tandem"},
-		{"run", "./tools/package", "stage", binary, app},
+		{"run", "./tools/package", "stage", binary, filepath.Join(dir, "app")},
 	} {
-		cmd := exec.CommandContext(t.Context(), "go", args...)
+		cmd := exec.Command("go", args...)
 		cmd.Dir = filepath.Join("..", "..")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("go %v: %v\n%s", args, err, out)
+			return dir, fmt.Errorf("go %v: %w\n%s", args, err, out)
 		}
 	}
-	return app
-}
-
-// launcher starts the staged program and keeps what it prints.
-type launcher struct {
-	host.Exec
-
-	mu       sync.Mutex // guards handlers
-	handlers []*handler
-}
-
-// handler is one process of the program.
-type handler struct {
-	host.Process
-	stdout, stderr output
-}
-
-// Start starts the program.
-func (l *launcher) Start(ctx context.Context, env host.Environment) (host.Process, error) {
-	h := &handler{stdout: output{next: env.Stdout}, stderr: output{next: env.Stderr}}
-	env.Stdout, env.Stderr = &h.stdout, &h.stderr
-	var err error
-	if h.Process, err = l.Exec.Start(ctx, env); err != nil {
-		return nil, err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.handlers = append(l.handlers, h)
-	return h, nil
-}
-
-// started lists the processes in the order of their starts.
-func (l *launcher) started() []*handler {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return append([]*handler(nil), l.handlers...)
-}
-
-// ended waits until the process was reaped.
-func (h *handler) ended(t *testing.T) int {
-	t.Helper()
-	code := make(chan int, 1)
-	go func() { code <- h.Wait() }()
-	select {
-	case c := <-code:
-		return c
-	case <-time.After(10 * time.Second):
-		t.Fatal("a handler is still there")
-		return 0
-	}
+	return dir, nil
 }

@@ -30,7 +30,7 @@ func (w *World) buildEvents() error {
 	}}, eventgrid.Options{
 		Seed: w.Options.Seed*10 + 4, Phase: phase(actorGrid), Delay: 2 * time.Second, Jitter: 3 * time.Second,
 	}, w.record.to("event grid"))
-	return w.serveTLS(w.net.Host("topic", topicAddr), TopicName, w.grid.TopicHandler(TopicKey))
+	return w.serveTLS(w.net.Host("topic", topicAddr), TopicName, w.watched(TopicName, http.MethodPost, w.grid.TopicHandler(TopicKey)))
 }
 
 // subscribe makes the subscriptions that a deployment has, once the host

@@ -22,8 +22,9 @@ func (l Line) Clock() string {
 }
 
 // transcript collects lines. Goroutines of one instant run in any order, so the
-// lines of one instant are sorted before they are told: the same seed gives the
-// same transcript.
+// lines of one instant are sorted by their source before they are told: the
+// same seed gives the same transcript. One source keeps its own order, which is
+// that of cause and effect.
 type transcript struct {
 	start time.Time
 	tell  func(Line) // may be nil
@@ -57,9 +58,7 @@ func (t *transcript) flush() []Line {
 }
 
 func (t *transcript) flushLocked() {
-	slices.SortStableFunc(t.instant, func(a, b Line) int {
-		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Event, b.Event))
-	})
+	slices.SortStableFunc(t.instant, func(a, b Line) int { return cmp.Compare(a.Source, b.Source) })
 	for _, l := range t.instant {
 		if t.tell != nil {
 			t.tell(l)

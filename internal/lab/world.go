@@ -86,9 +86,11 @@ type Options struct {
 	// Believed tells what the program believes of the pair, for the looks of
 	// the story; nil where there is no program.
 	Believed func() string
-	// Wrote is called when Resource Manager has taken a write and has not yet
-	// answered it, the worst moment for the writer to die. It may be nil.
-	Wrote func()
+	// Took is called when a service has taken something from the program and
+	// has not yet answered, the worst moment for the program to die: Resource
+	// Manager a write (ManagerName), or the topic events (TopicName). It may be
+	// nil.
+	Took func(service string)
 }
 
 // World is one simulated world with one story in it.
@@ -111,9 +113,11 @@ type World struct {
 	app       *network.Host
 	host      *host.Host
 	record    *transcript
-	servers   []*http.Server
-	wait      sync.WaitGroup
-	failures  []string
+	// subscribed is closed when Event Grid's subscriptions to the program stand.
+	subscribed chan struct{}
+	servers    []*http.Server
+	wait       sync.WaitGroup
+	failures   []string
 }
 
 // New builds the world of a story. Close takes it down again.
@@ -128,8 +132,8 @@ func New(sc Scenario, o Options) (*World, error) {
 	}
 	w := &World{
 		Scenario: sc, Options: o, behaviour: b,
-		net:    network.New(network.Options{Seed: o.Seed}),
-		units:  map[string]*loadmaster.Unit{},
+		net:   network.New(network.Options{Seed: o.Seed}),
+		units: map[string]*loadmaster.Unit{}, subscribed: make(chan struct{}),
 		record: &transcript{start: time.Now(), tell: o.Tell},
 	}
 	if w.plan, err = readPlan(file); err != nil {
@@ -215,19 +219,19 @@ func (w *World) buildAzure() error {
 	if err := w.serve(w.net.Host("identity", identityAddr), 8081, identity); err != nil {
 		return err
 	}
-	return w.serveTLS(w.net.Host("azure", managerAddr), ManagerName, w.watched(manager))
+	return w.serveTLS(w.net.Host("azure", managerAddr), ManagerName, w.watched(ManagerName, http.MethodPut, manager))
 }
 
-// watched calls Options.Wrote between a write and its answer.
-func (w *World) watched(manager http.Handler) http.Handler {
-	if w.Options.Wrote == nil {
-		return manager
+// watched calls Options.Took between a request with the method and its answer.
+func (w *World) watched(service, method string, handler http.Handler) http.Handler {
+	if w.Options.Took == nil {
+		return handler
 	}
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPut {
-			rw = beforeAnswer{rw, w.Options.Wrote}
+		if r.Method == method {
+			rw = beforeAnswer{rw, func() { w.Options.Took(service) }}
 		}
-		manager.ServeHTTP(rw, r)
+		handler.ServeHTTP(rw, r)
 	})
 }
 
@@ -368,7 +372,9 @@ func (w *World) Run(ctx context.Context) error {
 			}
 		})
 		wait.Go(func() {
-			if err := w.subscribe(ctx); err != nil && ctx.Err() == nil {
+			if err := w.subscribe(ctx); err == nil {
+				close(w.subscribed)
+			} else if ctx.Err() == nil {
 				w.fail(err.Error())
 			}
 		})
@@ -452,6 +458,9 @@ func (w *World) Network() *network.Network { return w.net }
 
 // Handler is the public face of the Functions host, after Attach.
 func (w *World) Handler() http.Handler { return w.host.Handler() }
+
+// Subscribed is closed when Event Grid has begun to tell the program of things.
+func (w *World) Subscribed() <-chan struct{} { return w.subscribed }
 
 // Serving is who answers the client: the name of a unit, both, or nobody.
 func (w *World) Serving() string { return w.client.serving() }
