@@ -101,7 +101,7 @@ func note(p api.Status) string {
 		h := p.Holds[0]
 		return fmt.Sprintf("%s held %s in %s until %s", h.Unit, h.State, h.LoadBalancer, since(h.Deadline))
 	case p.Plan != nil:
-		return fmt.Sprintf("plan %s waits for approval: %s", p.Plan.Hash, p.Plan.Row)
+		return fmt.Sprintf("plan %s: %s", p.Plan.Hash, p.Plan.Row)
 	case p.Suspicion != nil:
 		return fmt.Sprintf("%s seen %d times", p.Suspicion.Situation, p.Suspicion.Count)
 	default:

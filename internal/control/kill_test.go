@@ -31,12 +31,18 @@ func (w *world) end() end {
 
 // splitAndHeal is the story that is interrupted: both units become active, the
 // loser is fenced, the split heals, and the fence is taken back. The times leave
-// room for a lease that nobody gives back.
+// room for a lease that nobody gives back and for what follows.
 func (w *world) splitAndHeal() {
+	settled := func(holds int) func() bool {
+		return func() bool {
+			snap := w.load()
+			return len(snap.Record.Admin) == holds && len(snap.Intents)+len(snap.Outbox) == 0 && snap.Record.Lease.Owner == ""
+		}
+	}
 	w.split()
-	w.run(56 * time.Second)
+	w.until(time.Minute, settled(len(w.platform.pools)))
 	w.heal()
-	w.run(95 * time.Second)
+	w.until(2*time.Minute, func() bool { return settled(0)() && w.load().Record.Situation == pair.Healthy })
 }
 
 // TestAPassThatStopsAfterAnyEffectIsCarriedOn lets each effect of a whole fence

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -456,12 +457,14 @@ type freezing struct {
 	control.CheckPorts
 	at    func() bool
 	until chan struct{}
+	froze atomic.Bool
 }
 
 func (f *freezing) CheckPort(ctx context.Context, addr netip.AddrPort) pair.CheckSeen {
-	if f.at() {
+	if f.froze.Load() || f.at() {
+		f.froze.Store(true)
 		<-f.until
-		return pair.CheckSeen{Answer: pair.CheckServing} // it was, when it was asked
+		return pair.CheckSeen{Answer: pair.CheckServing} // nothing but the lease speaks against its write
 	}
 	return f.CheckPorts.CheckPort(ctx, addr)
 }
@@ -756,6 +759,9 @@ func TestAnObservationCutShortConcludesNothing(t *testing.T) {
 		}
 		if rec := w.load().Record; rec.Epoch != epoch || rec.Suspicion != (pair.Suspicion{}) {
 			t.Errorf("epoch %d, suspicion %+v; want nothing stored since epoch %d", rec.Epoch, rec.Suspicion, epoch)
+		}
+		if log := w.log.text(); !strings.Contains(log, "cut short") || strings.Contains(log, "silent") {
+			t.Errorf("the log must say that it was cut short and not what it seemed to be:\n%s", log)
 		}
 		if back := w.putBack(); len(back) != 1 {
 			t.Errorf("put back %v, want the message once", back)

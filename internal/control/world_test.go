@@ -63,6 +63,7 @@ type world struct {
 	topic    *topic
 	log      *logs
 
+	ticks  int      // seconds of the host
 	worker int      // how many were started
 	fx     *effects // of the worker that runs
 	waker  *control.Waker
@@ -139,13 +140,24 @@ func (w *world) passes(n int) {
 func (w *world) run(d time.Duration) {
 	w.t.Helper()
 	end := time.Now().Add(d)
-	for n := 0; time.Now().Before(end); n++ {
-		if n%15 == 0 {
+	for ; time.Now().Before(end); w.ticks++ {
+		if w.ticks%15 == 0 {
 			_ = w.invoke(func(ctx context.Context) error { return w.waker.Sweep(ctx) }) // the next tick is the repeat
 		}
 		w.drain()
 		time.Sleep(time.Second)
 	}
+}
+
+// until lets the host work until something is so, or until the time is over,
+// and a little longer, to see that it stays so.
+func (w *world) until(d time.Duration, so func() bool) {
+	w.t.Helper()
+	end := time.Now().Add(d)
+	for time.Now().Before(end) && !so() {
+		w.run(3 * time.Second)
+	}
+	w.run(6 * time.Second)
 }
 
 // drain hands out the messages that are visible. One that failed comes again.

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,41 +29,33 @@ func TestCommandsPrintWhatTheDocumentsShow(t *testing.T) {
 	for _, document := range documents(t) {
 		text := read(t, document)
 		fenced, _ := blocks(text)
+		fenced = slices.DeleteFunc(fenced, func(b block) bool { return b.kind != "console" })
+		if len(fenced) == 0 {
+			continue
+		}
+		s := shell{t: t, program: program, server: serve(t)}
 		lines := strings.Split(text, "\n")
-		var server string
-		now := append([]string(nil), lines...)
-		for i := len(fenced) - 1; i >= 0; i-- { // found from the end, so that the numbers of lines hold
-			if fenced[i].kind != "console" {
-				fenced = append(fenced[:i], fenced[i+1:]...)
-			}
+		var now []string
+		kept := 0 // of the lines
+		for _, b := range fenced {
+			now = append(now, lines[kept:b.line-1]...)
+			now = append(now, s.replay(document, b)...)
+			kept = b.line - 1 + len(b.lines)
 		}
-		printed := make([][]string, len(fenced))
-		for i, b := range fenced {
-			if server == "" {
-				server = serve(t)
-			}
-			s := shell{t: t, path: filepath.Dir(program), server: server}
-			printed[i] = s.replay(document, b)
-			ran += s.ran
-		}
-		for i := len(fenced) - 1; i >= 0; i-- {
-			b := fenced[i]
-			rest := append([]string(nil), now[b.line-1+len(b.lines):]...)
-			now = append(append(now[:b.line-1], printed[i]...), rest...)
-		}
-		fresh(t, document, text, strings.Join(now, "\n"))
+		fresh(t, document, text, strings.Join(append(now, lines[kept:]...), "\n"))
+		ran += s.ran
 	}
 	if ran == 0 {
 		t.Error("no document has a command, so the test sees nothing")
 	}
 }
 
-// shell runs the commands of one block.
+// shell runs the commands of one document.
 type shell struct {
-	t            *testing.T
-	path, server string
-	exit         int
-	ran          int
+	t               *testing.T
+	program, server string
+	exit            int
+	ran             int
 }
 
 // replay returns the block as it would be now.
@@ -76,7 +68,7 @@ func (s *shell) replay(document string, b block) []string {
 			continue
 		}
 		if !runnable.MatchString(command) {
-			s.t.Errorf("%s:%d: %q is not run by this test; mark the block sh, not console", document, b.line+i, command)
+			s.t.Fatalf("%s:%d: %q is not run by this test; mark the block sh, not console", document, b.line+i, command)
 		}
 		out = append(append(out, line), s.run(command)...)
 	}
@@ -89,9 +81,13 @@ func (s *shell) run(command string) []string {
 	if command == "echo $?" {
 		return []string{strconv.Itoa(s.exit)}
 	}
-	cmd := exec.CommandContext(s.t.Context(), "sh", "-c", command)
+	words := strings.Fields(command) // no shell, so a document can do no more than these commands can
+	if words[0] == "tandem" {
+		words[0] = s.program
+	}
+	cmd := exec.CommandContext(s.t.Context(), words[0], words[1:]...)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "PATH="+s.path+string(os.PathListSeparator)+os.Getenv("PATH"), "TANDEM_SERVER="+s.server, "NO_COLOR=1")
+	cmd.Env = append(os.Environ(), "TANDEM_SERVER="+s.server)
 	out, err := cmd.CombinedOutput()
 	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended {
 		s.t.Fatal(err)

@@ -111,7 +111,7 @@ func TestFiguresAreFresh(t *testing.T) {
 		if !o.Passed || summaries[name] == "" {
 			t.Fatalf("story %s is not a story that passes", name)
 		}
-		fmt.Fprintf(&b, "| [`%[1]s`](internal/lab/scenarios/%[1]s.yaml): %[2]s | %[3].1f s | %[4].1f s | %[5].1f s | %[6].1f s |\n", name, summaries[name],
+		fmt.Fprintf(&b, "| [`%s`](internal/lab/scenarios/%s.yaml): %s | %.1f s | %.1f s | %.1f s | %.1f s |\n", name, name, summaries[name],
 			o.OutageSeconds.Tandem, o.OutageSeconds.LoadBalancerOnly, o.SplitSeconds.Tandem, o.SplitSeconds.LoadBalancerOnly)
 	}
 	fresh(t, document, text, before+b.String()+after)

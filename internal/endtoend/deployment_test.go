@@ -19,6 +19,7 @@ import (
 	"tandem/internal/lab"
 	"tandem/internal/lab/azurite"
 	"tandem/internal/lab/host"
+	"tandem/internal/pair"
 	"tandem/internal/store"
 )
 
@@ -48,7 +49,7 @@ type deployment struct {
 	killed chan time.Time // when the handler was, after kill
 
 	mu   sync.Mutex // guards what follows
-	die  string     // the service in whose hands the handler dies next
+	die  death
 	told strings.Builder
 }
 
@@ -158,26 +159,35 @@ func (d *deployment) settings(connection string) map[string]string {
 	return out
 }
 
+// death says when the handler shall die: in the hands of which service, and in
+// what situation as it is stored then.
+type death struct {
+	service string
+	in      pair.Situation
+}
+
 // kill has the handler killed when the service has taken something from it and
-// has not yet answered. The time comes on d.killed.
-func (d *deployment) kill(service string) {
+// has not yet answered, once the situation is believed. The time comes on
+// d.killed.
+func (d *deployment) kill(service string, in pair.Situation) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.die = service
+	d.die = death{service, in}
 }
 
 // took is called by the world. The answer waits until nothing is left of the
 // handler.
 func (d *deployment) took(service string) {
 	d.mu.Lock()
-	due := d.die == service
-	if due {
-		d.die = ""
-	}
+	die := d.die
 	d.mu.Unlock()
-	if !due {
+	if service != die.service {
 		return
 	}
+	if now, err := d.store.Load(context.Background(), pairName); err != nil || now.Record.Situation != die.in {
+		return
+	}
+	d.kill("", 0)
 	handlers := d.launcher.started()
 	last := handlers[len(handlers)-1]
 	last.Kill()
@@ -185,7 +195,8 @@ func (d *deployment) took(service string) {
 	d.killed <- time.Now()
 }
 
-// wasKilled waits for a kill and returns its time.
+// wasKilled waits for a kill, and for the host to have seen it, and returns its
+// time.
 func (d *deployment) wasKilled() (at time.Time) {
 	d.t.Helper()
 	d.until("the handler was killed", func() bool {
@@ -196,6 +207,7 @@ func (d *deployment) wasKilled() (at time.Time) {
 			return false
 		}
 	})
+	d.until("the host has started another one", func() bool { return len(d.launcher.started()) == 2 })
 	return at
 }
 

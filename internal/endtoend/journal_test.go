@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"tandem/internal/api"
@@ -32,8 +33,7 @@ func (d *deployment) journal() []pair.Entry {
 func (d *deployment) decisions(entries []pair.Entry) (rows []string, ids map[string]string) {
 	d.t.Helper()
 	ids = map[string]string{}
-	for i := range entries {
-		e := entries[len(entries)-1-i]
+	for _, e := range slices.Backward(entries) {
 		if e.Kind != pair.EntryDecided {
 			continue
 		}
@@ -55,8 +55,7 @@ func (d *deployment) decisions(entries []pair.Entry) (rows []string, ids map[str
 // closed are the intents that have ended, oldest first, each in a few words.
 func (d *deployment) closed(entries []pair.Entry) (words []string, closings []pair.Entry) {
 	d.t.Helper()
-	for i := range entries {
-		e := entries[len(entries)-1-i]
+	for _, e := range slices.Backward(entries) {
 		if e.Kind == pair.EntryClosed {
 			var in pair.Intent
 			d.read(e, &in)
@@ -65,6 +64,36 @@ func (d *deployment) closed(entries []pair.Entry) (words []string, closings []pa
 		}
 	}
 	return words, closings
+}
+
+// published demands that the topic was told each change of the belief and each
+// end of an intent, in their order and nothing else. Repeats with the same id
+// do no harm and are left out.
+func (d *deployment) published(entries []pair.Entry) {
+	d.t.Helper()
+	var got, want []string
+	for _, e := range d.world.Published() {
+		if e.Subject != pairName {
+			d.t.Errorf("event %s is about %q", e.ID, e.Subject)
+		}
+		got = append(got, e.Type+" "+e.ID)
+	}
+	for _, e := range slices.Backward(entries) {
+		var decided pair.Decided
+		var intent pair.Intent
+		switch e.Kind {
+		case pair.EntryDecided:
+			if d.read(e, &decided); decided.Decision.From != decided.Decision.Believed {
+				want = append(want, "tandem.pair.situation-changed "+pair.ID(pairName, decided.Decision.Epoch, 100))
+			}
+		case pair.EntryClosed:
+			d.read(e, &intent)
+			want = append(want, "tandem.pair.action-done "+pair.ID(pairName, intent.Epoch, 602)) // of the epoch's only intent
+		}
+	}
+	if !slices.Equal(got, want) {
+		d.t.Errorf("published %q, expected %q", got, want)
+	}
 }
 
 func (d *deployment) read(e pair.Entry, into any) {

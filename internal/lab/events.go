@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -118,7 +117,7 @@ func deliverDifferently(w *World, st Step) {
 // portal acts on a VM as a person does in the portal, through Resource Manager.
 func (w *World) portal(role string, action arm.PowerAction) {
 	now := time.Now()
-	req, err := http.NewRequest(http.MethodPost, "https://"+ManagerName+w.plan.vmID(role)+"/"+action.String()+"?api-version=2025-04-01", bytes.NewReader(nil))
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, "https://"+ManagerName+w.plan.vmID(role)+"/"+action.String()+"?api-version=2025-04-01", http.NoBody)
 	if err != nil {
 		w.fail("portal: " + err.Error())
 		return

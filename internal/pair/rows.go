@@ -38,7 +38,7 @@ var rows = []Row{
 	},
 	{
 		Name: "release-paused", Acts: "release", Alarm: AlarmNotice, Next: LookAgain,
-		Person: "Resume the pair when you are done: tandem resume.",
+		Person: "Resume the pair when you are done.",
 		when:   func(f *Facts) bool { return f.Hold != HoldNone && f.Stance == StancePaused },
 		act:    release,
 		Why:    "the pair is paused, and a pause first takes back what we set",
@@ -87,7 +87,7 @@ var rows = []Row{
 	},
 	{
 		Name: "paused", Acts: "explain", Alarm: AlarmNone,
-		Person: "Resume the pair when you are done: tandem resume.",
+		Person: "Resume the pair when you are done.",
 		when:   func(f *Facts) bool { return f.Stance == StancePaused },
 		act:    explainOnly,
 		Why:    "a person paused the pair: it is watched and explained, nothing is done",
@@ -200,7 +200,7 @@ var rows = []Row{
 	},
 	{
 		Name: "both-active-planned", Acts: "plan", Alarm: AlarmUrgent,
-		Person: "Approve the plan, or set the loser Down by hand, or repair the link between the units.",
+		Person: "Repair the link between the units, or set the loser Down in the load balancer by hand, or set failover.fence to auto.",
 		when: func(f *Facts) bool {
 			return f.Situation == BothActive && (f.Stance == StanceRecommend || f.Fence == Ask)
 		},

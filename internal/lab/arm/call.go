@@ -74,8 +74,10 @@ func (c *call) readBody() error {
 		return &failure{status: http.StatusBadRequest, code: "InvalidRequestContent", message: "The request content could not be read."}
 	}
 	if len(body) > maxBody {
-		return &failure{status: http.StatusRequestEntityTooLarge, code: "RequestContentTooLarge",
-			message: "The request content size exceeds the maximum size of 4 MB."}
+		return &failure{
+			status: http.StatusRequestEntityTooLarge, code: "RequestContentTooLarge",
+			message: "The request content size exceeds the maximum size of 4 MB.",
+		}
 	}
 	c.body = body
 	return nil
@@ -85,8 +87,10 @@ func (c *call) readBody() error {
 func (c *call) document() (document, error) {
 	d, err := parseDocument(c.body)
 	if err != nil {
-		return nil, &failure{status: http.StatusBadRequest, code: "InvalidRequestContent",
-			message: "The request content was invalid and could not be deserialized: '" + err.Error() + "'."}
+		return nil, &failure{
+			status: http.StatusBadRequest, code: "InvalidRequestContent",
+			message: "The request content was invalid and could not be deserialized: '" + err.Error() + "'.",
+		}
 	}
 	return d, nil
 }
@@ -98,11 +102,15 @@ var apiVersion = regexp.MustCompile(`^20\d\d-[01]\d-[0-3]\d(-preview)?$`)
 func (c *call) checkVersion() error {
 	switch v := c.url.Query().Get("api-version"); {
 	case v == "":
-		return &failure{status: http.StatusBadRequest, code: "MissingApiVersionParameter",
-			message: "The api-version query parameter (?api-version=) is required for all requests."}
+		return &failure{
+			status: http.StatusBadRequest, code: "MissingApiVersionParameter",
+			message: "The api-version query parameter (?api-version=) is required for all requests.",
+		}
 	case !apiVersion.MatchString(v):
-		return &failure{status: http.StatusBadRequest, code: "InvalidApiVersionParameter",
-			message: "The api-version '" + v + "' is invalid."}
+		return &failure{
+			status: http.StatusBadRequest, code: "InvalidApiVersionParameter",
+			message: "The api-version '" + v + "' is invalid.",
+		}
 	}
 	return nil
 }
@@ -282,8 +290,10 @@ func notFound(id string) *failure {
 }
 
 func notAllowed(c *call) *failure {
-	return &failure{status: http.StatusMethodNotAllowed, code: "MethodNotAllowed",
-		message: "The simulated Resource Manager does not do " + c.method + " " + c.url.Path + "."}
+	return &failure{
+		status: http.StatusMethodNotAllowed, code: "MethodNotAllowed",
+		message: "The simulated Resource Manager does not do " + c.method + " " + c.url.Path + ".",
+	}
 }
 
 var errNotObject = errors.New("the content is not one JSON object")

@@ -252,8 +252,10 @@ func TestImpossibleLoadBalancersAreRefused(t *testing.T) {
 			p.InboundNatRules[0].Properties.FrontendPort = ptr(int32(443))
 		}), "InvalidRequestFormat"},
 		{"a rule with a probe that is gone", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) { p.Probes = nil }), "InvalidResourceReference"},
-		{"rules without a frontend", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) { p.FrontendIPConfigurations = nil }),
-			"LoadBalancerWithoutFrontendIPCantHaveChildResources"},
+		{
+			"rules without a frontend", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) { p.FrontendIPConfigurations = nil }),
+			"LoadBalancerWithoutFrontendIPCantHaveChildResources",
+		},
 		{"a pool and pools that differ", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) {
 			p.LoadBalancingRules[0].Properties.BackendAddressPools = []*armnetwork.SubResource{{ID: ptr(poolID + "2")}}
 		}), "LoadBalancingRuleBackendAdressPoolAndBackendAddressPoolsCannotBeSetAtTheSameTimeWithDifferentValue"},
@@ -277,7 +279,8 @@ func TestImpossibleLoadBalancersAreRefused(t *testing.T) {
 		{"a member added to a pool of interfaces", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) {
 			pool := p.BackendAddressPools[0].Properties
 			pool.LoadBalancerBackendAddresses = append(pool.LoadBalancerBackendAddresses, &armnetwork.LoadBalancerBackendAddress{
-				Name: ptr("third"), Properties: &armnetwork.LoadBalancerBackendAddressPropertiesFormat{IPAddress: ptr("10.0.2.6")}})
+				Name: ptr("third"), Properties: &armnetwork.LoadBalancerBackendAddressPropertiesFormat{IPAddress: ptr("10.0.2.6")},
+			})
 		}), "ModificationOfNICIpConfigBackendPoolNotSupported"},
 		{"a new pool with interfaces and an admin state", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) {
 			p.BackendAddressPools = append(p.BackendAddressPools, &armnetwork.BackendAddressPool{Name: ptr("new"), Properties: p.BackendAddressPools[0].Properties})
@@ -350,7 +353,8 @@ func TestAddressPoolsAreWrittenByTheirAddresses(t *testing.T) {
 			return &armnetwork.LoadBalancerBackendAddress{Name: &name, Properties: &armnetwork.LoadBalancerBackendAddressPropertiesFormat{IPAddress: &ip}}
 		}
 		pool := armnetwork.BackendAddressPool{Properties: &armnetwork.BackendAddressPoolPropertiesFormat{
-			LoadBalancerBackendAddresses: []*armnetwork.LoadBalancerBackendAddress{entry("a", "10.0.2.4"), entry("b", "10.0.2.9")}}}
+			LoadBalancerBackendAddresses: []*armnetwork.LoadBalancerBackendAddress{entry("a", "10.0.2.4"), entry("b", "10.0.2.9")},
+		}}
 		pool.Properties.LoadBalancerBackendAddresses[0].Properties.AdminState = &down
 		p, err := z.pools.BeginCreateOrUpdate(ctx, group, "lb-lm", "byaddress", pool, nil)
 		if _, err := await(ctx, p, err); err != nil {
@@ -490,7 +494,9 @@ func TestSecurityGroupsAreKept(t *testing.T) {
 	onAzure(t, arm.Options{}, func(ctx context.Context, z *azure) {
 		group1 := armnetwork.SecurityGroup{Location: ptr("westeurope"), Properties: &armnetwork.SecurityGroupPropertiesFormat{
 			SecurityRules: []*armnetwork.SecurityRule{{Name: ptr("check"), Properties: &armnetwork.SecurityRulePropertiesFormat{
-				Priority: ptr(int32(200)), SourceAddressPrefix: ptr("AzureLoadBalancer"), DestinationPortRange: ptr("8444")}}}}}
+				Priority: ptr(int32(200)), SourceAddressPrefix: ptr("AzureLoadBalancer"), DestinationPortRange: ptr("8444"),
+			}}},
+		}}
 		p, err := z.nsgs.BeginCreateOrUpdate(ctx, group, "nsg-edge", group1, nil)
 		resp, err := await(ctx, p, err)
 		if err != nil {
@@ -515,10 +521,12 @@ func TestHealthAction(t *testing.T) {
 		}{
 			{"lb-rule-health.response.json", []dataplane.BackendHealth{
 				{Address: addresses[0], State: dataplane.StateUp, Reason: dataplane.UpProbeSuccess},
-				{Address: addresses[1], State: dataplane.StateDown, Reason: dataplane.DownHTTPStatusCodeError}}},
+				{Address: addresses[1], State: dataplane.StateDown, Reason: dataplane.DownHTTPStatusCodeError},
+			}},
 			{"lb-rule-health.adminstate.response.json", []dataplane.BackendHealth{
 				{Address: addresses[0], State: dataplane.StateUp, Reason: dataplane.UpAdmin},
-				{Address: addresses[1], State: dataplane.StateDown, Reason: dataplane.DownAdmin}}},
+				{Address: addresses[1], State: dataplane.StateDown, Reason: dataplane.DownAdmin},
+			}},
 		} {
 			z.path.health = tt.health
 			status, header, _ := z.do(ctx, http.MethodPost, lbID+"/loadBalancingRules/https/health", "")

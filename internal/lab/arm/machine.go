@@ -115,8 +115,10 @@ func (m *Manager) act(c *call, r *resource, a PowerAction) (answer, error) {
 	vm := r.machine
 	during, after := a.steps()
 	if a == Restart && vm.power != Running {
-		return answer{}, &failure{status: http.StatusConflict, code: "OperationNotAllowed",
-			message: "Operation 'restart' is not allowed on VM '" + r.name() + "' since the VM is not running. Please start the VM."}
+		return answer{}, &failure{
+			status: http.StatusConflict, code: "OperationNotAllowed",
+			message: "Operation 'restart' is not allowed on VM '" + r.name() + "' since the VM is not running. Please start the VM.",
+		}
 	}
 	op := m.newOperation(c, r, string(a))
 	op.event = m.newEvent(c, r.id, "Microsoft.Compute/virtualMachines/"+string(a)+"/action", false)

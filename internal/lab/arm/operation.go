@@ -56,8 +56,10 @@ func (m *Manager) newOperation(c *call, r *resource, title string) *operation {
 	if location == "" {
 		location = "westeurope"
 	}
-	op := &operation{id: m.guid(), provider: r.kind.provider, location: location, title: title, who: c.principal, res: r, began: time.Now(),
-		query: url.Values{"api-version": {c.url.Query().Get("api-version")}}}
+	op := &operation{
+		id: m.guid(), provider: r.kind.provider, location: location, title: title, who: c.principal, res: r, began: time.Now(),
+		query: url.Values{"api-version": {c.url.Query().Get("api-version")}},
+	}
 	m.operations[op.id] = op
 	return op
 }
@@ -126,9 +128,11 @@ func (m *Manager) finish(op *operation, s status, f *failure) {
 
 // locked refuses a write while another operation holds the resource.
 func locked(r *resource, wait time.Duration) *failure {
-	return &failure{status: http.StatusTooManyRequests, code: "RetryableError", message: "A retryable error occurred.", retryAfter: wait,
+	return &failure{
+		status: http.StatusTooManyRequests, code: "RetryableError", message: "A retryable error occurred.", retryAfter: wait,
 		details: []detail{{"RetryableErrorDueToAnotherOperation", "Operation " + r.running.title + " (" + r.running.id + ") is updating resource " +
-			r.id + ". The call can be retried in " + wait.String() + "."}}}
+			r.id + ". The call can be retried in " + wait.String() + "."}},
+	}
 }
 
 // asyncHeader leads the client to the status of an operation.

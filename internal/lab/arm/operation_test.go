@@ -177,43 +177,63 @@ func TestFaults(t *testing.T) {
 		check func(ctx context.Context, z *azure, err error)
 		state string // of the pool afterwards
 	}{
-		{"an answer takes the place of the write", arm.Fault{Kind: arm.Answer, Method: "PUT", PathPrefix: strings.ToUpper(lbID), Status: 503, RetryAfter: 1500 * time.Millisecond},
+		{
+			"an answer takes the place of the write",
+			arm.Fault{Kind: arm.Answer, Method: "PUT", PathPrefix: strings.ToUpper(lbID), Status: 503, RetryAfter: 1500 * time.Millisecond},
 			func(_ context.Context, z *azure, err error) {
 				if re := wantResponseError(z.t, err, 503, "ServiceUnavailable"); re.RawResponse.Header.Get("Retry-After") != "2" {
 					z.t.Errorf("Retry-After %q", re.RawResponse.Header.Get("Retry-After"))
 				}
-			}, "None None"},
-		{"any known refusal can be answered", arm.Fault{Kind: arm.Answer, Method: "PUT", Status: 429, Code: "RetryableError",
-			Message: "A retryable error occurred.", DetailCode: "ReferencedResourceNotProvisioned"},
+			}, "None None",
+		},
+		{
+			"any known refusal can be answered",
+			arm.Fault{
+				Kind: arm.Answer, Method: "PUT", Status: 429, Code: "RetryableError",
+				Message: "A retryable error occurred.", DetailCode: "ReferencedResourceNotProvisioned",
+			},
 			func(_ context.Context, z *azure, err error) {
 				re := wantResponseError(z.t, err, 429, "RetryableError")
 				want := strings.ReplaceAll(string(example(z.t, "arm-error-429-referenced-not-provisioned.json")), "\r", "")
 				wantExample(z.t, body(z.t, re), parse(z.t, []byte(want)), true)
-			}, "None None"},
-		{"a cut connection does nothing", arm.Fault{Kind: arm.Cut, Method: "PUT"},
+			}, "None None",
+		},
+		{
+			"a cut connection does nothing",
+			arm.Fault{Kind: arm.Cut, Method: "PUT"},
 			func(_ context.Context, z *azure, err error) {
 				if err == nil {
 					z.t.Error("no error")
 				}
-			}, "None None"},
-		{"a connection cut after the write leaves it done", arm.Fault{Kind: arm.CutAfter, Method: "PUT"},
+			}, "None None",
+		},
+		{
+			"a connection cut after the write leaves it done",
+			arm.Fault{Kind: arm.CutAfter, Method: "PUT"},
 			func(_ context.Context, z *azure, err error) {
 				if err == nil {
 					z.t.Error("no error")
 				}
-			}, "None Down"},
-		{"no answer until the client gives up", arm.Fault{Kind: arm.Hang, Method: "PUT"},
+			}, "None Down",
+		},
+		{
+			"no answer until the client gives up",
+			arm.Fault{Kind: arm.Hang, Method: "PUT"},
 			func(_ context.Context, z *azure, err error) {
 				if !errors.Is(err, context.DeadlineExceeded) {
 					z.t.Errorf("got %v", err)
 				}
-			}, "None None"},
-		{"a fault for another path is none", arm.Fault{Kind: arm.Answer, Method: "PUT", PathPrefix: vm1, Status: 500},
+			}, "None None",
+		},
+		{
+			"a fault for another path is none",
+			arm.Fault{Kind: arm.Answer, Method: "PUT", PathPrefix: vm1, Status: 500},
 			func(_ context.Context, z *azure, err error) {
 				if err != nil {
 					z.t.Error(err)
 				}
-			}, "None Down"},
+			}, "None Down",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			onAzure(t, arm.Options{}, func(ctx context.Context, z *azure) {
@@ -324,9 +344,11 @@ func TestEventsTellWhoDidWhat(t *testing.T) {
 		}
 		e := events[0]
 		e.URL, _, _ = strings.Cut(e.URL, "?")
-		want := arm.Event{Type: "Microsoft.Resources.ResourceWriteSuccess", Subject: poolID, Operation: "Microsoft.Network/loadBalancers/backendAddressPools/write",
+		want := arm.Event{
+			Type: "Microsoft.Resources.ResourceWriteSuccess", Subject: poolID, Operation: "Microsoft.Network/loadBalancers/backendAddressPools/write",
 			Status: "Succeeded", CorrelationID: e.CorrelationID, Claims: tandem, HTTPMethod: "PUT", URL: "https://management.azure.com" + poolID,
-			ClientRequestID: e.ClientRequestID, Provider: "Microsoft.Network", SubscriptionID: sub, TenantID: "00000000-0000-0000-0000-0000000000aa", Time: e.Time}
+			ClientRequestID: e.ClientRequestID, Provider: "Microsoft.Network", SubscriptionID: sub, TenantID: "00000000-0000-0000-0000-0000000000aa", Time: e.Time,
+		}
 		if e != want {
 			t.Errorf("got %+v\nwant %+v", e, want)
 		}

@@ -88,12 +88,16 @@ func (m *Manager) route(c *call) (answer, error) {
 		return answer{}, err
 	}
 	if !slices.ContainsFunc(m.cfg.Subscriptions, func(s string) bool { return strings.EqualFold(s, t.subscription) }) {
-		return answer{}, &failure{status: http.StatusNotFound, code: "SubscriptionNotFound",
-			message: "The subscription '" + t.subscription + "' could not be found."}
+		return answer{}, &failure{
+			status: http.StatusNotFound, code: "SubscriptionNotFound",
+			message: "The subscription '" + t.subscription + "' could not be found.",
+		}
 	}
 	if !t.known {
-		return answer{}, &failure{status: http.StatusNotFound, code: "InvalidResourceType",
-			message: "The resource type could not be found for the path '" + c.url.Path + "'."}
+		return answer{}, &failure{
+			status: http.StatusNotFound, code: "InvalidResourceType",
+			message: "The resource type could not be found for the path '" + c.url.Path + "'.",
+		}
 	}
 	if t.operation != "" {
 		return m.poll(c)
@@ -110,9 +114,11 @@ func (m *Manager) route(c *call) (answer, error) {
 	case r == nil && t.child == "" && t.verb == "" && c.method == http.MethodPut && k.writable:
 		return m.put(c, k, nil)
 	case r == nil:
-		return answer{}, &failure{status: http.StatusNotFound, code: "ResourceNotFound",
+		return answer{}, &failure{
+			status: http.StatusNotFound, code: "ResourceNotFound",
 			message: "The Resource '" + k.typ() + "/" + t.name + "' under resource group '" + t.group +
-				"' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix"}
+				"' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix",
+		}
 	case k.is("virtualMachines"):
 		return m.routeMachine(c, r)
 	case t.child != "":

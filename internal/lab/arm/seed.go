@@ -225,27 +225,35 @@ func (m *Manager) SeedLoadBalancer(lb LoadBalancer) error {
 		pools = append(pools, named(name, document{}))
 	}
 	for _, probe := range lb.Probes {
-		p := document{"protocol": "Tcp", "port": whole(probe.Port), "intervalInSeconds": whole(int(probe.Interval / time.Second)),
-			"probeThreshold": whole(probe.Threshold), "numberOfProbes": whole(probe.Threshold)}
+		p := document{
+			"protocol": "Tcp", "port": whole(probe.Port), "intervalInSeconds": whole(int(probe.Interval / time.Second)),
+			"probeThreshold": whole(probe.Threshold), "numberOfProbes": whole(probe.Threshold),
+		}
 		if probe.Path != "" {
 			p["protocol"], p["requestPath"] = "Http", probe.Path
 		}
 		probes = append(probes, named(probe.Name, p))
 	}
 	for _, r := range lb.Rules {
-		p := document{"protocol": "Tcp", "frontendPort": whole(r.FrontendPort), "backendPort": whole(r.BackendPort),
-			"frontendIPConfiguration": ref("frontendIPConfigurations", r.Frontend), "backendAddressPool": ref("backendAddressPools", r.Pool)}
+		p := document{
+			"protocol": "Tcp", "frontendPort": whole(r.FrontendPort), "backendPort": whole(r.BackendPort),
+			"frontendIPConfiguration": ref("frontendIPConfigurations", r.Frontend), "backendAddressPool": ref("backendAddressPools", r.Pool),
+		}
 		if r.Probe != "" {
 			p["probe"] = ref("probes", r.Probe)
 		}
 		rules = append(rules, named(r.Name, p))
 	}
 	for _, r := range lb.NATRules {
-		nats = append(nats, named(r.Name, document{"protocol": "Tcp", "frontendPort": whole(r.FrontendPort), "backendPort": whole(r.BackendPort),
-			"frontendIPConfiguration": ref("frontendIPConfigurations", r.Frontend)}))
+		nats = append(nats, named(r.Name, document{
+			"protocol": "Tcp", "frontendPort": whole(r.FrontendPort), "backendPort": whole(r.BackendPort),
+			"frontendIPConfiguration": ref("frontendIPConfigurations", r.Frontend),
+		}))
 	}
-	d := document{"id": lb.ID, "properties": document{"frontendIPConfigurations": frontends, "backendAddressPools": pools,
-		"probes": probes, "loadBalancingRules": rules, "inboundNatRules": nats}}
+	d := document{"id": lb.ID, "properties": document{
+		"frontendIPConfigurations": frontends, "backendAddressPools": pools,
+		"probes": probes, "loadBalancingRules": rules, "inboundNatRules": nats,
+	}}
 	if lb.Tags != nil {
 		d["tags"] = lb.Tags
 	}

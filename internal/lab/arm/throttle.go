@@ -67,7 +67,9 @@ func (m *Manager) admit(c *call) error {
 	}
 	m.logf("%s: throttled, too many %s", c.principal, what)
 	seconds := int(math.Ceil(wait.Seconds()))
-	return &failure{status: http.StatusTooManyRequests, code: "SubscriptionRequestsThrottled", retryAfter: wait,
+	return &failure{
+		status: http.StatusTooManyRequests, code: "SubscriptionRequestsThrottled", retryAfter: wait,
 		message: fmt.Sprintf("Number of '%s' for subscription '%s' exceeded. Please try again after '%d' seconds after additional tokens are available.",
-			what, c.target.subscription, seconds)}
+			what, c.target.subscription, seconds),
+	}
 }

@@ -31,9 +31,11 @@ func (ch change) answer(whole document) document {
 
 // put writes a whole resource: what it does not mention is gone. m.mu is held.
 func (m *Manager) put(c *call, k *kind, r *resource) (answer, error) {
-	ch := change{kind: k, res: r, id: resourceID(c.target, k), created: r == nil,
+	ch := change{
+		kind: k, res: r, id: resourceID(c.target, k), created: r == nil,
 		operation: k.typ() + "/write", title: "Put" + strings.TrimSuffix(strings.ToUpper(k.name[:1])+k.name[1:], "s") + "Operation",
-		updating: !k.is("loadBalancers")}
+		updating: !k.is("loadBalancers"),
+	}
 	if r != nil {
 		ch.id = r.id
 	}
@@ -68,8 +70,10 @@ func (m *Manager) putChild(c *call, r *resource, col *collection, i int) (answer
 		name = text(children[i].(document), "name")
 	}
 	singular := strings.TrimSuffix(strings.ToUpper(col.name[:1])+col.name[1:], "s")
-	ch := change{kind: r.kind, res: r, id: r.id, subject: r.id + "/" + col.name + "/" + name, created: i < 0,
-		operation: r.kind.typ() + "/" + col.name + "/write", title: "Put" + singular + "Operation", updating: true}
+	ch := change{
+		kind: r.kind, res: r, id: r.id, subject: r.id + "/" + col.name + "/" + name, created: i < 0,
+		operation: r.kind.typ() + "/" + col.name + "/write", title: "Put" + singular + "Operation", updating: true,
+	}
 	if err := m.checkWrite(c, ch, m.opts.PoolIfMatch); err != nil {
 		return answer{}, err
 	}
@@ -144,9 +148,11 @@ func (m *Manager) checkWrite(c *call, ch change, ifMatch IfMatch) error {
 }
 
 func preconditionFailed(sent, etag, id string) *failure {
-	return &failure{status: http.StatusPreconditionFailed, code: "PreconditionFailed", message: "Precondition failed.",
+	return &failure{
+		status: http.StatusPreconditionFailed, code: "PreconditionFailed", message: "Precondition failed.",
 		details: []detail{{"PreconditionFailedEtagMismatch", fmt.Sprintf(
-			"Etag provided in if-match header %s does not match etag %s of resource %s in NRP data store.", sent, etag, id)}}}
+			"Etag provided in if-match header %s does not match etag %s of resource %s in NRP data store.", sent, etag, id)}},
+	}
 }
 
 // commit checks the new document, keeps it, ends the operation that it
@@ -231,12 +237,16 @@ func checkChildren(r *resource, d document, col string) error {
 func checkLocation(d, old document, id string) error {
 	location := text(d, "location")
 	if location == "" {
-		return &failure{status: http.StatusBadRequest, code: "LocationRequired",
-			message: "The location property is required for this definition."}
+		return &failure{
+			status: http.StatusBadRequest, code: "LocationRequired",
+			message: "The location property is required for this definition.",
+		}
 	}
 	if was := text(old, "location"); was != "" && plainLocation(was) != plainLocation(location) {
-		return &failure{status: http.StatusConflict, code: "InvalidResourceLocation",
-			message: "The resource '" + lastSegment(id) + "' already exists in location '" + was + "'."}
+		return &failure{
+			status: http.StatusConflict, code: "InvalidResourceLocation",
+			message: "The resource '" + lastSegment(id) + "' already exists in location '" + was + "'.",
+		}
 	}
 	return nil
 }

@@ -303,13 +303,15 @@ func TestOnly200IsHealthy(t *testing.T) {
 	}{
 		{"204 is a failure", func(w *world) { w.units[0].status.Store(204) }, "lm1 probed down (204 twice)", "Down_Probe_HttpStatusCodeError"},
 		{"a redirect is a failure", func(w *world) { w.units[0].status.Store(302) }, "lm1 probed down (302 twice)", "Down_Probe_HttpStatusCodeError"},
-		{"a refused connection is a failure", func(w *world) {
-			w.units[0].stop()
-			w.units[0].start(w.t)
-			_ = w.units[0].servers[0].Close()
-			_ = w.units[0].servers[1].Close()
+		{
+			"a refused connection is a failure", func(w *world) {
+				w.units[0].stop()
+				w.units[0].start(w.t)
+				_ = w.units[0].servers[0].Close()
+				_ = w.units[0].servers[1].Close()
+			},
+			"lm1 probed down (connection refused twice)", "Down_Probe_HttpEndpointUnreachable",
 		},
-			"lm1 probed down (connection refused twice)", "Down_Probe_HttpEndpointUnreachable"},
 		{"silence after the request is a failure", func(w *world) { w.units[0].silent.Store(true) }, "lm1 probed down (no answer twice)", "Down_Probe_HttpNoResponse"},
 		{"a dead host is a failure", func(w *world) { w.units[0].host.SetUp(false) }, "lm1 probed down (no connection twice)", "Down_Probe_HttpEndpointUnreachable"},
 		{"a network rule against the probe source is a failure", func(w *world) { w.path.BlockProbe(lm1, true) }, "lm1 probed down (no connection twice)", "Down_Probe_HttpEndpointUnreachable"},
@@ -366,14 +368,22 @@ func TestAdminStatesOverrideTheProbe(t *testing.T) {
 		event          string
 		health, serves string
 	}{
-		{"Down refuses new connections whatever the probe says", dataplane.AdminDown, "", "lm1 set Down in loadmasters: no new connection gets through",
-			"Down/Down_Admin Down/Down_Probe_HttpStatusCodeError", "timeout"},
-		{"Up takes new connections whatever the probe says", "", dataplane.AdminUp, "lm2 set Up in loadmasters: new connections go to lm1 and lm2",
-			"Up/Up_Probe_Success Up/Up_Admin", "lm"},
-		{"Up and Down together move everything", dataplane.AdminDown, dataplane.AdminUp, "lm2 set Up in loadmasters: new connections go to lm2",
-			"Down/Down_Admin Up/Up_Admin", "lm2"},
-		{"Down does nothing to NAT rules", "", dataplane.AdminDown, "lm2 set Down in loadmasters: new connections go to lm1",
-			"Up/Up_Probe_Success Down/Down_Admin", "lm1"},
+		{
+			"Down refuses new connections whatever the probe says", dataplane.AdminDown, "", "lm1 set Down in loadmasters: no new connection gets through",
+			"Down/Down_Admin Down/Down_Probe_HttpStatusCodeError", "timeout",
+		},
+		{
+			"Up takes new connections whatever the probe says", "", dataplane.AdminUp, "lm2 set Up in loadmasters: new connections go to lm1 and lm2",
+			"Up/Up_Probe_Success Up/Up_Admin", "lm",
+		},
+		{
+			"Up and Down together move everything", dataplane.AdminDown, dataplane.AdminUp, "lm2 set Up in loadmasters: new connections go to lm2",
+			"Down/Down_Admin Up/Up_Admin", "lm2",
+		},
+		{
+			"Down does nothing to NAT rules", "", dataplane.AdminDown, "lm2 set Down in loadmasters: new connections go to lm1",
+			"Up/Up_Probe_Success Down/Down_Admin", "lm1",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inWorld(t, dataplane.Options{}, func(w *world) {

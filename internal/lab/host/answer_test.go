@@ -93,8 +93,10 @@ func TestOutputsReachTheirBindings(t *testing.T) {
 		name, bindings, answer string
 		want                   []string
 	}{
-		{"an array gives several messages", queueOut, string(read(t, "answer-ok-queue-several.json")),
-			[]string{"{\n  \"kind\": \"reconcile\",\n  \"pair\": \"lm-pair-1\"\n}", "{\n  \"kind\": \"sync\",\n  \"pair\": \"lm-pair-1\"\n}"}},
+		{
+			"an array gives several messages", queueOut, string(read(t, "answer-ok-queue-several.json")),
+			[]string{"{\n  \"kind\": \"reconcile\",\n  \"pair\": \"lm-pair-1\"\n}", "{\n  \"kind\": \"sync\",\n  \"pair\": \"lm-pair-1\"\n}"},
+		},
 		{"a word that is base64 arrives as six bytes", queueOut, string(read(t, "answer-trap-base64-lookalike.json")), []string{"}\xa8\xa5\xa2\xf7\xab"}},
 		{"unknown names are ignored", queueOut, `{"Outputs":{"other":"x-y"}}`, nil},
 		{"letter case of a binding name counts", queueOut, `{"Outputs":{"Work":"x-y"}}`, nil},

@@ -110,16 +110,28 @@ func TestQueueCallsEqualTheExamples(t *testing.T) {
 		file, function, config, text string
 		message                      Message
 	}{
-		{"queue-text.recorded.json", "queue", bindings("queue", ""), "hello!!",
-			Message{ID: id, PopReceipt: "MThGZWIyMDI1MDM6MDY6MjA3NjM1", DequeueCount: 1,
-				InsertionTime: moment(t, "2025-02-18T03:06:19.4Z"), ExpirationTime: moment(t, "2025-02-25T03:06:19.4Z"), NextVisibleTime: moment(t, "2025-02-18T03:16:20.7Z")}},
-		{"queue-json-object.json", "work", string(read(t, "config-function-queue.json")),
+		{
+			"queue-text.recorded.json", "queue", bindings("queue", ""), "hello!!",
+			Message{
+				ID: id, PopReceipt: "MThGZWIyMDI1MDM6MDY6MjA3NjM1", DequeueCount: 1,
+				InsertionTime: moment(t, "2025-02-18T03:06:19.4Z"), ExpirationTime: moment(t, "2025-02-25T03:06:19.4Z"), NextVisibleTime: moment(t, "2025-02-18T03:16:20.7Z"),
+			},
+		},
+		{
+			"queue-json-object.json", "work", string(read(t, "config-function-queue.json")),
 			`{"kind":"reconcile","pair":"lm-pair-1","attempt":2,"detail":{"reason":"event","vm":"lm-1"},"tags":["a","b"]}`,
-			Message{DequeueCount: 2}},
-		{"queue-json-name-collision.json", "work", string(read(t, "config-function-queue.json")),
-			`{"id":"job-17","requestedAt":"2026-09-23T10:06:59Z","sys":"oops"}`, Message{DequeueCount: 1}},
-		{"queue-json-array.json", "work", string(read(t, "config-function-queue.json")),
-			`["1fb6fa94-d965-4306-abe0-4810f0774e97","two"]`, Message{DequeueCount: 1}},
+			Message{DequeueCount: 2},
+		},
+		{
+			"queue-json-name-collision.json", "work", string(read(t, "config-function-queue.json")),
+			`{"id":"job-17","requestedAt":"2026-09-23T10:06:59Z","sys":"oops"}`,
+			Message{DequeueCount: 1},
+		},
+		{
+			"queue-json-array.json", "work", string(read(t, "config-function-queue.json")),
+			`["1fb6fa94-d965-4306-abe0-4810f0774e97","two"]`,
+			Message{DequeueCount: 1},
+		},
 		{"queue-binary.json", "work", bindings("message", `,"dataType":"binary"`), "\x00\x01hello", Message{DequeueCount: 1}},
 	}
 	for _, tt := range tests {

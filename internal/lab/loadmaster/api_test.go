@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
 	"net/http"
 	"slices"
 	"strings"
@@ -50,8 +49,10 @@ func TestV1Fixtures(t *testing.T) {
 		{name: "version", command: "get?param=version", status: 200, fixture: "v1-get-version.xml", sameTree: true},
 		{name: "a missing argument", command: "get", status: 400, fixture: "v1-error-400-missing-value.xml"},
 		{name: "an unknown parameter", command: "get?param=lmversion", status: 422, fixture: "v1-error-422-unknown-param.xml"},
-		{name: "old firmware does not know hastatus", command: "get?param=hastatus", status: 422, fixture: "v1-error-422-unknown-param.xml",
-			options: func(o *loadmaster.Options) { o.HAStatus = loadmaster.HAStatusUnknown }, replace: [2]string{"lmversion", "hastatus"}},
+		{
+			name: "old firmware does not know hastatus", command: "get?param=hastatus", status: 422, fixture: "v1-error-422-unknown-param.xml",
+			options: func(o *loadmaster.Options) { o.HAStatus = loadmaster.HAStatusUnknown }, replace: [2]string{"lmversion", "hastatus"},
+		},
 		{name: "an unknown command", command: "fly", status: 405, fixture: "v1-error-405-unknown-command.xml"},
 		{name: "a plain success", command: "set?param=motd&value=hi", status: 200, fixture: "v1-plain-success.xml"},
 		{name: "HA parameters", command: "getazurehaparams", status: 200, fixture: "v1-getazurehaparams.xml", replace: [2]string{"10.1.0.5", "10.0.0.5"}},
@@ -221,14 +222,18 @@ func TestV2Fixtures(t *testing.T) {
 		{name: "names have no case", call: `"CMD":"GET","Param":"HASTATUS"`, status: 200, fixture: "v2-get-hastatus.json"},
 		{name: "HA parameters", call: `"cmd":"getazurehaparams"`, status: 200, fixture: "v2-getazurehaparams.json"},
 		{name: "a plain success", call: `"cmd":"set","param":"geopartners","value":"172.24.1.7,172.24.1.8"`, status: 200, fixture: "v2-plain-success.json"},
-		{name: "a nested answer to get", call: `"cmd":"get","param":"hastatus"`, options: loadmaster.Options{V2Get: loadmaster.V2GetNested}, status: 200,
-			want: `{"code":200,"Success":{"Data":{"hastatus":"Standby"}},"status":"ok"}`},
+		{
+			name: "a nested answer to get", call: `"cmd":"get","param":"hastatus"`, options: loadmaster.Options{V2Get: loadmaster.V2GetNested}, status: 200,
+			want: `{"code":200,"Success":{"Data":{"hastatus":"Standby"}},"status":"ok"}`,
+		},
 		{name: "numbers are numbers", call: `"cmd":"get","param":"cachesize"`, status: 200, want: `{"code":200,"cachesize":100,"status":"ok"}`},
 		{name: "comma lists are arrays", call: `"cmd":"get","param":"nameserver"`, status: 200, want: `{"code":200,"nameserver":["168.63.129.16"],"status":"ok"}`},
 		{name: "yes is true", call: `"cmd":"get","param":"enableapi"`, status: 200, want: `{"code":200,"enableapi":true,"status":"ok"}`},
-		{name: "values may all be strings", call: `"cmd":"getazurehaparams"`,
+		{
+			name: "values may all be strings", call: `"cmd":"getazurehaparams"`,
 			options: loadmaster.Options{V2Values: loadmaster.V2Strings, AllInterfaces: loadmaster.AllInterfacesPresent}, status: 200,
-			want: `{"code":200,"AzureHA":{"HaMode":"first","HaPrefered":"1","Partner":"10.1.0.5","Port":"8444","HealthCheckAllInterfaces":"0"},"status":"ok"}`},
+			want: `{"code":200,"AzureHA":{"HaMode":"first","HaPrefered":"1","Partner":"10.1.0.5","Port":"8444","HealthCheckAllInterfaces":"0"},"status":"ok"}`,
+		},
 		{name: "an unknown command", call: `"cmd":"fly"`, status: 405, want: `{"code":405,"message":"Unknown command","status":"fail"}`},
 		{name: "no command", call: `"param":"hastatus"`, status: 400, want: `{"code":400,"message":"cmd: String Value missing","status":"fail"}`},
 		{name: "an unknown parameter", call: `"cmd":"get","param":"lmversion"`, status: 422, want: `{"code":422,"message":"Unknown parameter value lmversion.","status":"fail"}`},
@@ -313,8 +318,10 @@ func TestCredentials(t *testing.T) {
 	}{
 		{name: "v2 with the key", url: v2Path, body: `{"apikey":"the-key","cmd":"listapi"}`, status: 200},
 		{name: "v2 with user and password", url: v2Path, body: `{"apiuser":"bal","apipass":"the-password","cmd":"listapi"}`, status: 200},
-		{name: "v2 with a wrong key and the right password: the key wins", url: v2Path,
-			body: `{"apikey":"wrong","apiuser":"bal","apipass":"the-password","cmd":"listapi"}`, status: 401, answer: fixture(t, "v2-error-401.json")},
+		{
+			name: "v2 with a wrong key and the right password: the key wins", url: v2Path,
+			body: `{"apikey":"wrong","apiuser":"bal","apipass":"the-password","cmd":"listapi"}`, status: 401, answer: fixture(t, "v2-error-401.json"),
+		},
 		{name: "v2 without anything", url: v2Path, body: `{"cmd":"listapi"}`, status: 401, answer: fixture(t, "v2-error-401.json")},
 		{name: "v2 refuses with a page", url: v2Path, body: `{"cmd":"listapi"}`, options: loadmaster.Options{Unauthorized: loadmaster.UnauthorizedPage}, status: 401, answer: html},
 		{name: "v2 refuses with a word", url: v2Path, body: `{"cmd":"listapi"}`, options: loadmaster.Options{Unauthorized: loadmaster.UnauthorizedWord}, status: 401, answer: "Unauthorized"},
@@ -324,8 +331,10 @@ func TestCredentials(t *testing.T) {
 		{name: "v1 with a wrong key", url: v1Path + "&apikey=wrong", password: "the-password", status: 401, answer: html},
 		{name: "v1 without anything", url: v1Path, status: 401, answer: html},
 		{name: "v1 refuses with a word", url: v1Path, options: loadmaster.Options{Unauthorized: loadmaster.UnauthorizedWord}, status: 401, answer: "Unauthorized"},
-		{name: "v2 needs session management", url: v2Path, body: `{"apikey":"the-key","cmd":"listapi"}`,
-			options: loadmaster.Options{V2NeedsSessionManagement: true}, status: 404, answer: html},
+		{
+			name: "v2 needs session management", url: v2Path, body: `{"apikey":"the-key","cmd":"listapi"}`,
+			options: loadmaster.Options{V2NeedsSessionManagement: true}, status: 404, answer: html,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
