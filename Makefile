@@ -54,8 +54,10 @@ build: ## build bin/tandem for this machine
 ##@ Check it
 
 .PHONY: test
-# The tests run make as a person does, not as a part of this one.
-test: need-cc $(AZURITE) ## run all tests, with the race detector and in random order
+# Some tests build the program as it is deployed; compiled before, that does not
+# count against their timeout. They run make as a person does, not as a part of
+# this one.
+test: need-cc $(AZURITE) build ## run all tests, with the race detector and in random order
 	env -u MAKELEVEL -u MAKEFLAGS CGO_ENABLED=1 go test -race -shuffle=on -timeout $(TESTTIMEOUT) ./...
 
 .PHONY: lint

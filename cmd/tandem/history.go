@@ -78,6 +78,12 @@ func summary(e pair.Entry) (what, why string, err error) {
 			return what, i.LastErr, nil
 		}
 		return what, "seen " + i.Want.String(), nil
+	case pair.EntryApplied:
+		var d pair.Definition
+		if err := json.Unmarshal(e.Body, &d); err != nil {
+			return "", "", fmt.Errorf("read journal entry %s: %w: %w", e.ID, pair.ErrUnreadable, err)
+		}
+		return e.Kind, fmt.Sprintf("a person defined the pair: mode %s, fence %s", d.Mode, d.Failover.Fence), nil
 	default:
 		return e.Kind, "", nil // of a newer release
 	}

@@ -53,9 +53,15 @@ func table(w io.Writer, rows [][]string) error {
 	return t.Flush()
 }
 
+// isTerminal reports whether colours are wanted. The null device is a character
+// device too, but nobody reads there.
 func isTerminal(f *os.File) bool {
 	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == ""
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 || os.Getenv("NO_COLOR") != "" {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
 }
 
 // paint colours a text on a terminal.

@@ -30,10 +30,14 @@ type Client struct {
 // a header and never in the address.
 func NewClient(server, key string, c *http.Client) (*Client, error) {
 	u, err := url.Parse(server)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, fmt.Errorf("server %q: expected an address such as https://tandem-weu.azurewebsites.net: %w", server, pair.ErrInvalid)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		// The value is not repeated: somebody may have put the key into it.
+		return nil, fmt.Errorf("server: expected an address such as https://tandem-weu.azurewebsites.net and nothing after it: %w", pair.ErrInvalid)
 	}
-	return &Client{base: strings.TrimRight(server, "/"), key: key, http: c}, nil
+	// A redirect would take the key to wherever it leads.
+	still := *c
+	still.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Client{base: strings.TrimRight(server, "/"), key: key, http: &still}, nil
 }
 
 // Apply defines a pair by its file.

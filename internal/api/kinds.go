@@ -46,15 +46,15 @@ type Error struct{ Problem Problem }
 
 func (e *Error) Error() string { return e.Problem.Detail }
 
-// Unwrap gives the error kind back, so that callers on both sides of the wire
-// ask with errors.Is.
-func (e *Error) Unwrap() error {
+// Is gives the error kind back, so that callers on both sides of the wire ask
+// with errors.Is. Kinds with one name are not told apart.
+func (e *Error) Is(target error) bool {
 	for _, k := range kinds {
-		if k.name == e.Problem.Kind {
-			return k.err
+		if k.name == e.Problem.Kind && k.err == target {
+			return true
 		}
 	}
-	return nil
+	return false
 }
 
 // ExitCode is the exit code for an error: 0 for none, 2 for bad input, 1 for

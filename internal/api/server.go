@@ -31,6 +31,7 @@ type Store interface {
 	Pairs(ctx context.Context) iter.Seq2[string, error]
 	Journal(ctx context.Context, name string, limit int, before string) ([]pair.Entry, error)
 	Entry(ctx context.Context, name, id string) (pair.Entry, error)
+	Send(ctx context.Context, queue string, m pair.Message, delay time.Duration) error
 }
 
 // Options are the parts of the server.
@@ -157,8 +158,20 @@ func (s *server) define(r *http.Request) (any, error) {
 	if out.Change, err = s.difference(r.Context(), d); err != nil || out.DryRun || out.Change == "unchanged" {
 		return out, err
 	}
-	_, err = s.Store.Define(r.Context(), d, func(epoch uint64) []pair.Post { return s.applied(d, epoch) })
-	return out, err
+	if _, err = s.Store.Define(r.Context(), d, func(epoch uint64) []pair.Post { return s.applied(d, epoch) }); err != nil {
+		return nil, err
+	}
+	s.wake(r.Context(), name)
+	return out, nil
+}
+
+// wake has the pair looked at now. The definition is stored, so a failure costs
+// no more than the time to the next sweep.
+func (s *server) wake(ctx context.Context, name string) {
+	m := pair.Message{V: 1, Kind: "wake", Pairs: []string{name}, Cause: pair.Cause{Kind: pair.CausePerson}}
+	if err := s.Store.Send(ctx, pair.QueuePairs, m, 0); err != nil {
+		s.Log.WarnContext(ctx, "a defined pair waits for the sweep", "pair", name, "error", err.Error())
+	}
 }
 
 // applied is the journal's entry of a new or changed definition.

@@ -55,7 +55,7 @@ func believing(d *pair.Definition) {
 
 // world is one pair with everything around it, in virtual time.
 type world struct {
-	t        *testing.T
+	t        testing.TB
 	account  *store.Embedded
 	store    *store.Store // the test's own handle, which never fails
 	units    *units
@@ -71,7 +71,7 @@ type world struct {
 
 // newWorld makes a healthy pair that is defined and was never looked at. It
 // must run in a bubble.
-func newWorld(t *testing.T, change ...func(*pair.Definition)) *world {
+func newWorld(t testing.TB, change ...func(*pair.Definition)) *world {
 	t.Helper()
 	d := definition()
 	for _, c := range change {

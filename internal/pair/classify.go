@@ -65,10 +65,13 @@ func notConfigured(u *UnitSeen) bool {
 
 // booting reports whether the unit is inside the grace after its newest known
 // start. Three sources tell of a start: an event, the unit's own boot time,
-// and the platform's power state.
+// and the platform's power state. A unit that says what it is has booted.
 func booting(seen *Observation, rec *Record, r Role) bool {
 	u := seen.Unit(r)
-	if u.Power.Power == PowerStarting {
+	switch {
+	case u.API.Report.State == Active || u.API.Report.State == Standby:
+		return false
+	case u.Power.Power == PowerStarting:
 		return true
 	}
 	started := rec.Units[r.Index()].StartedAt

@@ -75,6 +75,7 @@ func TestClassifyNamesWhatIsSeen(t *testing.T) {
 		{"nobody answers 200: none active", at(CheckIdle, Standby), at(CheckIdle, Standby), 0, NoneActive},
 		{"nobody answers at all: none active", at(CheckSilent, StateUnknown), at(CheckSilent, StateUnknown), 0, NoneActive},
 		{"nobody serves yet, but one is booting", at(CheckSilent, StateUnknown), at(CheckSilent, StateUnknown), time.Minute, Booting},
+		{"a settled standby is not booting, however young", at(CheckSilent, StateUnknown), at(CheckIdle, Standby), time.Minute, NoneActive},
 		{"nothing was asked: unclear", UnitSeen{}, UnitSeen{}, 0, Unclear},
 	}
 	for _, tt := range tests {
