@@ -99,52 +99,96 @@ func TestLoadRefuses(t *testing.T) {
 		environ string // settings, one on a line
 		want    string // the mistakes, one on a line
 	}{
-		{"an unknown setting is answered with the one that was meant", "TANDEM_MAX_MOD=auto",
-			`setting TANDEM_MAX_MOD: unknown setting: expected a setting of docs/configuration.md (did you mean TANDEM_MAX_MODE?)`},
-		{"an unknown setting that resembles none is refused all the same", "TANDEM_WEATHER=red",
-			`setting TANDEM_WEATHER: unknown setting: expected a setting of docs/configuration.md`},
-		{"an unknown mode is refused", "TANDEM_MAX_MODE=unset",
-			`setting TANDEM_MAX_MODE: "unset": expected one of observe, recommend, auto`},
-		{"a port is a port", "FUNCTIONS_CUSTOMHANDLER_PORT=70000",
-			`setting FUNCTIONS_CUSTOMHANDLER_PORT: "70000": expected a whole number from 1 to 65535`},
-		{"we listen to this machine only", "TANDEM_LISTEN=0.0.0.0:7071",
-			`setting TANDEM_LISTEN: "0.0.0.0:7071": expected a loopback address with a port, such as 127.0.0.1:7071`},
-		{"a duration needs a unit", "TANDEM_PASS_BUDGET=20",
-			`setting TANDEM_PASS_BUDGET: "20": expected a duration from 1s to 20s`},
-		{"no invocation waits longer than 20 s", "TANDEM_PASS_BUDGET=21s",
-			`setting TANDEM_PASS_BUDGET: "21s": expected a duration from 1s to 20s`},
-		{"a lease outlives its pass", "TANDEM_PASS_BUDGET=10s\nTANDEM_LEASE=10s",
-			`setting TANDEM_LEASE: 10s: expected more than TANDEM_PASS_BUDGET, 10s, because a pass ends before its lease does`},
-		{"a relation to a wrong setting is not judged", "TANDEM_PASS_BUDGET=x\nTANDEM_LEASE=2s",
-			`setting TANDEM_PASS_BUDGET: "x": expected a duration from 1s to 20s`},
-		{"a custom cloud has an address", "TANDEM_CLOUD=custom",
-			`setting TANDEM_ARM_ENDPOINT: unset: expected the address of Resource Manager, because TANDEM_CLOUD is custom`},
-		{"a known cloud has no address of its own", "TANDEM_CLOUD=china\nTANDEM_AUTHORITY_HOST=https://login.example",
-			`setting TANDEM_AUTHORITY_HOST: "https://login.example": expected TANDEM_CLOUD=custom with it, because the addresses of the china cloud are known`},
-		{"tokens go to https only", "TANDEM_CLOUD=custom\nTANDEM_ARM_ENDPOINT=http://arm.example",
-			`setting TANDEM_ARM_ENDPOINT: "http://arm.example": expected an https address with nothing behind the host`},
-		{"Resource Manager's address ends with its host", "TANDEM_CLOUD=custom\nTANDEM_ARM_ENDPOINT=https://arm.example/x",
-			`setting TANDEM_ARM_ENDPOINT: "https://arm.example/x": expected an https address with nothing behind the host`},
-		{"an id is a UUID", "TANDEM_CLIENT_ID=me",
-			`setting TANDEM_CLIENT_ID: "me": expected a UUID`},
-		{"a key needs its topic", "TANDEM_TOPIC_KEY=hunter2",
-			`setting TANDEM_TOPIC_KEY: [redacted]: expected TANDEM_TOPIC_ENDPOINT with it`},
-		{"a topic's address has no key in it", "TANDEM_TOPIC_ENDPOINT=https://t.example?aeg-sas-key=x",
-			`setting TANDEM_TOPIC_ENDPOINT: [redacted]: expected an https address without user, query and fragment`},
-		{"an unresolved reference is not a value", "TANDEM_TOPIC_KEY=@Microsoft.KeyVault(SecretUri=https://v/secrets/k/)\nTANDEM_TOPIC_ENDPOINT=https://t.example",
-			`setting TANDEM_TOPIC_KEY: an unresolved Key Vault reference: expected the value itself; see that the secret is there and that the app's identity may read it`},
-		{"an unresolved reference is not a unit's key", "TANDEM_SECRET_LM1_API= @Microsoft.KeyVault(VaultName=v;SecretName=s)",
-			`setting TANDEM_SECRET_LM1_API: an unresolved Key Vault reference: expected the value itself; see that the secret is there and that the app's identity may read it`},
-		{"an unresolved reference is not a connection string", "AzureWebJobsStorage=@Microsoft.KeyVault(VaultName=v;SecretName=s)",
-			`setting AzureWebJobsStorage: an unresolved Key Vault reference: expected the value itself; see that the secret is there and that the app's identity may read it`},
-		{"a malformed credential is not repeated", `TANDEM_SECRET_LM1_API={"apikey":"hunter2","x":1}`,
-			`setting TANDEM_SECRET_LM1_API: [redacted]: expected an API key, user:password, or a JSON object with apiKey or user and password; it is not a JSON object with only the texts apiKey, user and password`},
-		{"a secret's name is in upper case", `TANDEM_SECRET_lm1_api=x`,
-			`setting TANDEM_SECRET_lm1_api: an impossible name: expected TANDEM_SECRET_ and the secret's name in upper case, with _ for -`},
-		{"all mistakes are reported together, by name", "TANDEM_STORE=disk\nTANDEM_CLOUD=moon\nTANDEM_LOG_LEVEL=loud",
+		{
+			"an unknown setting is answered with the one that was meant", "TANDEM_MAX_MOD=auto",
+			`setting TANDEM_MAX_MOD: unknown setting: expected a setting of docs/configuration.md (did you mean TANDEM_MAX_MODE?)`,
+		},
+		{
+			"an unknown setting that resembles none is refused all the same", "TANDEM_WEATHER=red",
+			`setting TANDEM_WEATHER: unknown setting: expected a setting of docs/configuration.md`,
+		},
+		{
+			"an unknown mode is refused", "TANDEM_MAX_MODE=unset",
+			`setting TANDEM_MAX_MODE: "unset": expected one of observe, recommend, auto`,
+		},
+		{
+			"a port is a port", "FUNCTIONS_CUSTOMHANDLER_PORT=70000",
+			`setting FUNCTIONS_CUSTOMHANDLER_PORT: "70000": expected a whole number from 1 to 65535`,
+		},
+		{
+			"we listen to this machine only", "TANDEM_LISTEN=0.0.0.0:7071",
+			`setting TANDEM_LISTEN: "0.0.0.0:7071": expected a loopback address with a port, such as 127.0.0.1:7071`,
+		},
+		{
+			"a duration needs a unit", "TANDEM_PASS_BUDGET=20",
+			`setting TANDEM_PASS_BUDGET: "20": expected a duration from 1s to 20s`,
+		},
+		{
+			"no invocation waits longer than 20 s", "TANDEM_PASS_BUDGET=21s",
+			`setting TANDEM_PASS_BUDGET: "21s": expected a duration from 1s to 20s`,
+		},
+		{
+			"a lease outlives its pass", "TANDEM_PASS_BUDGET=10s\nTANDEM_LEASE=10s",
+			`setting TANDEM_LEASE: 10s: expected more than TANDEM_PASS_BUDGET, 10s, because a pass ends before its lease does`,
+		},
+		{
+			"a relation to a wrong setting is not judged", "TANDEM_PASS_BUDGET=x\nTANDEM_LEASE=2s",
+			`setting TANDEM_PASS_BUDGET: "x": expected a duration from 1s to 20s`,
+		},
+		{
+			"a custom cloud has an address", "TANDEM_CLOUD=custom",
+			`setting TANDEM_ARM_ENDPOINT: unset: expected the address of Resource Manager, because TANDEM_CLOUD is custom`,
+		},
+		{
+			"a known cloud has no address of its own", "TANDEM_CLOUD=china\nTANDEM_AUTHORITY_HOST=https://login.example",
+			`setting TANDEM_AUTHORITY_HOST: "https://login.example": expected TANDEM_CLOUD=custom with it, because the addresses of the china cloud are known`,
+		},
+		{
+			"tokens go to https only", "TANDEM_CLOUD=custom\nTANDEM_ARM_ENDPOINT=http://arm.example",
+			`setting TANDEM_ARM_ENDPOINT: "http://arm.example": expected an https address with nothing behind the host`,
+		},
+		{
+			"Resource Manager's address ends with its host", "TANDEM_CLOUD=custom\nTANDEM_ARM_ENDPOINT=https://arm.example/x",
+			`setting TANDEM_ARM_ENDPOINT: "https://arm.example/x": expected an https address with nothing behind the host`,
+		},
+		{
+			"an id is a UUID", "TANDEM_CLIENT_ID=me",
+			`setting TANDEM_CLIENT_ID: "me": expected a UUID`,
+		},
+		{
+			"a key needs its topic", "TANDEM_TOPIC_KEY=hunter2",
+			`setting TANDEM_TOPIC_KEY: [redacted]: expected TANDEM_TOPIC_ENDPOINT with it`,
+		},
+		{
+			"a topic's address has no key in it", "TANDEM_TOPIC_ENDPOINT=https://t.example?aeg-sas-key=x",
+			`setting TANDEM_TOPIC_ENDPOINT: [redacted]: expected an https address without user, query and fragment`,
+		},
+		{
+			"an unresolved reference is not a value", "TANDEM_TOPIC_KEY=@Microsoft.KeyVault(SecretUri=https://v/secrets/k/)\nTANDEM_TOPIC_ENDPOINT=https://t.example",
+			`setting TANDEM_TOPIC_KEY: an unresolved Key Vault reference: expected the value itself; see that the secret is there and that the app's identity may read it`,
+		},
+		{
+			"an unresolved reference is not a unit's key", "TANDEM_SECRET_LM1_API= @Microsoft.KeyVault(VaultName=v;SecretName=s)",
+			`setting TANDEM_SECRET_LM1_API: an unresolved Key Vault reference: expected the value itself; see that the secret is there and that the app's identity may read it`,
+		},
+		{
+			"an unresolved reference is not a connection string", "AzureWebJobsStorage=@Microsoft.KeyVault(VaultName=v;SecretName=s)",
+			`setting AzureWebJobsStorage: an unresolved Key Vault reference: expected the value itself; see that the secret is there and that the app's identity may read it`,
+		},
+		{
+			"a malformed credential is not repeated", `TANDEM_SECRET_LM1_API={"apikey":"hunter2","x":1}`,
+			`setting TANDEM_SECRET_LM1_API: [redacted]: expected an API key, user:password, or a JSON object with apiKey or user and password; it is not a JSON object with only the texts apiKey, user and password`,
+		},
+		{
+			"a secret's name is in upper case", `TANDEM_SECRET_lm1_api=x`,
+			`setting TANDEM_SECRET_lm1_api: an impossible name: expected TANDEM_SECRET_ and the secret's name in upper case, with _ for -`,
+		},
+		{
+			"all mistakes are reported together, by name", "TANDEM_STORE=disk\nTANDEM_CLOUD=moon\nTANDEM_LOG_LEVEL=loud",
 			`setting TANDEM_CLOUD: "moon": expected one of public, government, china, custom
 setting TANDEM_LOG_LEVEL: "loud": expected one of debug, info, warn, error
-setting TANDEM_STORE: "disk": expected one of azure, embedded`},
+setting TANDEM_STORE: "disk": expected one of azure, embedded`,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			environ := strings.Split(tt.environ, "\n")
@@ -172,38 +216,90 @@ func TestStorage(t *testing.T) {
 		want    config.Storage
 		mistake string // part of the only mistake, if there is one
 	}{
-		{"our own account comes first", []string{"TANDEM_STORAGE=" + connection, "AzureWebJobsStorage=UseDevelopmentStorage=true"},
-			config.Storage{Connection: connection}, ""},
-		{"a connection string comes before an identity", []string{"AzureWebJobsStorage=" + connection, "AzureWebJobsStorage__accountName=acct"},
-			config.Storage{Connection: connection}, ""},
-		{"an account's addresses follow from its name", []string{"AzureWebJobsStorage__accountName=acct"},
-			config.Storage{TableURL: "https://acct.table.core.windows.net", QueueURL: "https://acct.queue.core.windows.net"}, ""},
-		{"an account's addresses follow from the cloud", []string{"AzureWebJobsStorage__accountName=acct", "TANDEM_CLOUD=government"},
-			config.Storage{TableURL: "https://acct.table.core.usgovcloudapi.net", QueueURL: "https://acct.queue.core.usgovcloudapi.net"}, ""},
-		{"China has its own addresses", []string{"AzureWebJobsStorage__accountName=acct", "TANDEM_CLOUD=china"},
-			config.Storage{TableURL: "https://acct.table.core.chinacloudapi.cn", QueueURL: "https://acct.queue.core.chinacloudapi.cn"}, ""},
-		{"written addresses come before the name", []string{"AzureWebJobsStorage__accountName=acct", "AzureWebJobsStorage__tableServiceUri=https://t.example/"},
-			config.Storage{TableURL: "https://t.example", QueueURL: "https://acct.queue.core.windows.net"}, ""},
-		{"the host's identity is ours for its account", []string{"AzureWebJobsStorage__accountName=acct", "AzureWebJobsStorage__clientId=" + someID},
-			config.Storage{TableURL: "https://acct.table.core.windows.net", QueueURL: "https://acct.queue.core.windows.net", ClientID: someID}, ""},
-		{"our identity serves where the host names none", []string{"AzureWebJobsStorage__accountName=acct", "TANDEM_CLIENT_ID=" + someID},
-			config.Storage{TableURL: "https://acct.table.core.windows.net", QueueURL: "https://acct.queue.core.windows.net", ClientID: someID}, ""},
-		{"a shared access signature will do", []string{"TANDEM_STORAGE=TableEndpoint=https://t.example;QueueEndpoint=https://q.example;SharedAccessSignature=sv=1&sig=x"},
-			config.Storage{Connection: "TableEndpoint=https://t.example;QueueEndpoint=https://q.example;SharedAccessSignature=sv=1&sig=x"}, ""},
+		{
+			"our own account comes first",
+			[]string{"TANDEM_STORAGE=" + connection, "AzureWebJobsStorage=UseDevelopmentStorage=true"},
+			config.Storage{Connection: connection},
+			"",
+		},
+		{
+			"a connection string comes before an identity",
+			[]string{"AzureWebJobsStorage=" + connection, "AzureWebJobsStorage__accountName=acct"},
+			config.Storage{Connection: connection},
+			"",
+		},
+		{
+			"an account's addresses follow from its name",
+			[]string{"AzureWebJobsStorage__accountName=acct"},
+			config.Storage{TableURL: "https://acct.table.core.windows.net", QueueURL: "https://acct.queue.core.windows.net"},
+			"",
+		},
+		{
+			"an account's addresses follow from the cloud",
+			[]string{"AzureWebJobsStorage__accountName=acct", "TANDEM_CLOUD=government"},
+			config.Storage{TableURL: "https://acct.table.core.usgovcloudapi.net", QueueURL: "https://acct.queue.core.usgovcloudapi.net"},
+			"",
+		},
+		{
+			"China has its own addresses",
+			[]string{"AzureWebJobsStorage__accountName=acct", "TANDEM_CLOUD=china"},
+			config.Storage{TableURL: "https://acct.table.core.chinacloudapi.cn", QueueURL: "https://acct.queue.core.chinacloudapi.cn"},
+			"",
+		},
+		{
+			"written addresses come before the name",
+			[]string{"AzureWebJobsStorage__accountName=acct", "AzureWebJobsStorage__tableServiceUri=https://t.example/"},
+			config.Storage{TableURL: "https://t.example", QueueURL: "https://acct.queue.core.windows.net"},
+			"",
+		},
+		{
+			"the host's identity is ours for its account",
+			[]string{"AzureWebJobsStorage__accountName=acct", "AzureWebJobsStorage__clientId=" + someID},
+			config.Storage{TableURL: "https://acct.table.core.windows.net", QueueURL: "https://acct.queue.core.windows.net", ClientID: someID},
+			"",
+		},
+		{
+			"our identity serves where the host names none",
+			[]string{"AzureWebJobsStorage__accountName=acct", "TANDEM_CLIENT_ID=" + someID},
+			config.Storage{TableURL: "https://acct.table.core.windows.net", QueueURL: "https://acct.queue.core.windows.net", ClientID: someID},
+			"",
+		},
+		{
+			"a shared access signature will do",
+			[]string{"TANDEM_STORAGE=TableEndpoint=https://t.example;QueueEndpoint=https://q.example;SharedAccessSignature=sv=1&sig=x"},
+			config.Storage{Connection: "TableEndpoint=https://t.example;QueueEndpoint=https://q.example;SharedAccessSignature=sv=1&sig=x"},
+			"",
+		},
 		{"the embedded store needs no account", []string{"TANDEM_STORE=embedded", "AzureWebJobsStorage=" + connection}, config.Storage{}, ""},
 		{"the other store needs one", nil, config.Storage{}, "setting TANDEM_STORAGE: unset"},
-		{"one address alone is not enough", []string{"AzureWebJobsStorage__tableServiceUri=https://t.example"},
-			config.Storage{}, "setting AzureWebJobsStorage__queueServiceUri: unset"},
+		{
+			"one address alone is not enough",
+			[]string{"AzureWebJobsStorage__tableServiceUri=https://t.example"},
+			config.Storage{},
+			"setting AzureWebJobsStorage__queueServiceUri: unset",
+		},
 		{"in a custom cloud a name is not enough", []string{
 			"AzureWebJobsStorage__accountName=acct", "AzureWebJobsStorage__queueServiceUri=https://q.example",
 			"TANDEM_CLOUD=custom", "TANDEM_ARM_ENDPOINT=https://arm.example",
 		}, config.Storage{}, "setting AzureWebJobsStorage__tableServiceUri: unset"},
-		{"tokens for storage go to https only", []string{"AzureWebJobsStorage__accountName=acct", "AzureWebJobsStorage__tableServiceUri=http://t.example"},
-			config.Storage{}, "setting AzureWebJobsStorage__tableServiceUri: \"http://t.example\""},
-		{"an account's name is one", []string{"AzureWebJobsStorage__accountName=evil.example/"},
-			config.Storage{}, "setting AzureWebJobsStorage__accountName: \"evil.example/\""},
-		{"a broken connection string is not repeated", []string{"TANDEM_STORAGE=AccountName=acct;AccountKey"},
-			config.Storage{}, "setting TANDEM_STORAGE: [redacted]: expected a connection string"},
+		{
+			"tokens for storage go to https only",
+			[]string{"AzureWebJobsStorage__accountName=acct", "AzureWebJobsStorage__tableServiceUri=http://t.example"},
+			config.Storage{},
+			"setting AzureWebJobsStorage__tableServiceUri: \"http://t.example\"",
+		},
+		{
+			"an account's name is one",
+			[]string{"AzureWebJobsStorage__accountName=evil.example/"},
+			config.Storage{},
+			"setting AzureWebJobsStorage__accountName: \"evil.example/\"",
+		},
+		{
+			"a broken connection string is not repeated",
+			[]string{"TANDEM_STORAGE=AccountName=acct;AccountKey"},
+			config.Storage{},
+			"setting TANDEM_STORAGE: [redacted]: expected a connection string",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := config.Load(tt.environ)

@@ -48,7 +48,9 @@ type CheckPorts interface {
 // Platform is Azure: the load balancer and the VMs.
 type Platform interface {
 	LoadBalancer(ctx context.Context, d pair.Definition, lb pair.LoadBalancer, health bool) (pair.BalancerSeen, error)
-	BeginAdminState(ctx context.Context, change pair.AdminChange) (pair.Operation, error)
+	// BeginAdminState asks last right before it sends the write, and sends
+	// nothing when last returns an error.
+	BeginAdminState(ctx context.Context, change pair.AdminChange, last func(context.Context) error) (pair.Operation, error)
 	Poll(ctx context.Context, token string) (pair.Operation, error)
 	Power(ctx context.Context, vm pair.ResourceID) (pair.PowerSeen, error)
 }
@@ -84,6 +86,14 @@ type Controller struct {
 
 	mu     sync.Mutex
 	readAt map[string]time.Time // by pair: when its load balancers were read last
+	// chained is, by pair, when its chain of looks was carried on last.
+	chained map[string]link
+}
+
+// link is one look of a chain.
+type link struct {
+	epoch uint64
+	at    time.Time
 }
 
 // New checks the options and returns a controller.
@@ -120,7 +130,7 @@ func New(o Options) (*Controller, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("make controller: %w", err)
 	}
-	return &Controller{Options: o, readAt: map[string]time.Time{}, turns: turns{taken: map[string]*turn{}}}, nil
+	return &Controller{Options: o, readAt: map[string]time.Time{}, chained: map[string]link{}, turns: turns{taken: map[string]*turn{}}}, nil
 }
 
 // now reads the worker's clock in the stored form, UTC milliseconds, so that a

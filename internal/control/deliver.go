@@ -83,7 +83,7 @@ func (p *pass) publish(ctx context.Context, events []pair.Post) (gone []string) 
 		return gone
 	case !hopeless(err):
 		p.Log.WarnContext(ctx, "events wait for the topic", "pair", p.name, "events", len(events), "error", err.Error())
-		return nil
+		return p.outdated(ctx, events)
 	case len(events) == 1:
 		p.drop(ctx, events[0], err)
 		return []string{events[0].ID}
@@ -94,6 +94,22 @@ func (p *pass) publish(ctx context.Context, events []pair.Post) (gone []string) 
 			break // the rest would wait as well
 		}
 		gone = append(gone, one...)
+	}
+	return gone
+}
+
+// publishFor is how long an event waits for a topic that does not take it. Event
+// Grid itself gives up after a day (functions-host.md 5.3), and an outbox that
+// grows for ever would take the pair down with it.
+const publishFor = 24 * time.Hour
+
+// outdated gives up the events that have waited too long and returns their ids.
+func (p *pass) outdated(ctx context.Context, events []pair.Post) (gone []string) {
+	for _, e := range events {
+		if p.now().Sub(e.At) > publishFor {
+			p.Log.ErrorContext(ctx, "an event was not taken for a day and is dropped", "pair", p.name, "post", e.ID, "type", e.Type)
+			gone = append(gone, e.ID)
+		}
 	}
 	return gone
 }

@@ -2,10 +2,10 @@ package control
 
 import "tandem/internal/pair"
 
-// ExecutorKinds returns the kinds of intents that have an executor.
-func ExecutorKinds() []pair.IntentKind {
+// GuardKinds returns the kinds of intents that are carried out.
+func GuardKinds() []pair.IntentKind {
 	var kinds []pair.IntentKind
-	for k := range executors {
+	for k := range guards {
 		kinds = append(kinds, k)
 	}
 	return kinds

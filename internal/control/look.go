@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -127,13 +128,23 @@ func (p *pass) balancersDue() bool {
 	return p.now().Sub(p.readAt[p.name]) >= balancersEvery
 }
 
-// readBalancers reads every load balancer of the pair, with the rule health
-// where two units serve and their own API is no second kind of evidence. One
-// that cannot be read is left out, so the decision knows that it was not seen.
+// tokenless copies intents without the tokens of running operations: those are
+// signed addresses, no facts of a decision, and must not get into the journal.
+func tokenless(intents []pair.Intent) []pair.Intent {
+	out := slices.Clone(intents)
+	for n := range out {
+		out[n].Token = ""
+	}
+	return out
+}
+
+// readBalancers reads every load balancer of the pair. Where a fence may follow
+// it asks for the rule health too: the load balancer's own view is the truth for
+// who it reaches. A load balancer that cannot be read is left out, so the
+// decision knows that it was not seen; a quiet pair tries again in its turn.
 func (p *pass) readBalancers(ctx context.Context) {
 	seen := &p.in.Observation
-	health := pair.Classify(seen, &p.snap.Record) == pair.BothActive &&
-		(seen.Units[0].API.Report.State != pair.Active || seen.Units[1].API.Report.State != pair.Active)
+	health := pair.Classify(seen, &p.snap.Record) == pair.BothActive && len(p.snap.Record.Admin) == 0
 	seen.Balancers = nil
 	for _, lb := range p.snap.Definition.LoadBalancers {
 		b, err := p.Platform.LoadBalancer(ctx, p.snap.Definition, lb, health)
@@ -144,9 +155,6 @@ func (p *pass) readBalancers(ctx context.Context) {
 		seen.Balancers = append(seen.Balancers, b)
 	}
 	p.refresh(ctx)
-	if len(seen.Balancers) < len(p.snap.Definition.LoadBalancers) {
-		return
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.readAt[p.name] = seen.At

@@ -52,6 +52,9 @@ func (c *Controller) Pass(ctx context.Context, name string, cause pair.Cause) (e
 	if p.snap, err = c.Store.Load(ctx, name); err != nil {
 		return p.unloaded(ctx, err)
 	}
+	if cause.Kind == pair.CauseAgain && cause.Epoch != p.snap.Record.Epoch {
+		return nil // a newer decision has a chain of looks of its own
+	}
 	left := p.deliverLeft(ctx)
 	p.look(ctx)
 	p.decide(ctx)
@@ -146,7 +149,7 @@ func (p *pass) acquire(ctx context.Context) error {
 		return fmt.Errorf("take the lease of pair %s: %w", p.name, err)
 	}
 	p.snap = snap
-	p.in.Definition, p.in.Record, p.in.Open = snap.Definition, snap.Record, snap.Intents
+	p.in.Definition, p.in.Record, p.in.Open = snap.Definition, snap.Record, tokenless(snap.Intents)
 	p.d = pair.Decide(&p.in)
 	return nil
 }
@@ -193,14 +196,29 @@ func (p *pass) lookAgain(ctx context.Context, err error) error {
 	if err != nil {
 		return err
 	}
-	if p.d.Next == 0 || p.cause.Kind != pair.CauseAgain || p.cause.Epoch != p.snap.Record.Epoch {
+	epoch := p.snap.Record.Epoch
+	if p.d.Next == 0 || p.cause.Kind != pair.CauseAgain || p.cause.Epoch != epoch || !p.chain(epoch) {
 		return nil
 	}
-	m := again(p.name, p.snap.Record.Epoch)
-	if err := p.Outbox.Send(ctx, pair.QueuePairs, m, time.Duration(p.d.Next)); err != nil {
+	err = p.Outbox.Send(ctx, pair.QueuePairs, again(p.name, epoch), time.Duration(p.d.Next))
+	if err != nil && !errors.Is(err, pair.ErrUnknownOutcome) { // if it was lost, the sweep looks again
 		return fmt.Errorf("ask for another look at pair %s: %w", p.name, err)
 	}
 	return nil
+}
+
+// chain reports whether this pass may carry on the chain of looks of an epoch:
+// not when it was carried on just now, because messages come twice and each
+// would go on for ever.
+func (p *pass) chain(epoch uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := p.chained[p.name]
+	if now := p.now(); last.epoch != epoch || now.Sub(last.at) >= time.Duration(p.d.Next)/2 || now.Before(last.at) {
+		p.chained[p.name] = link{epoch: epoch, at: now}
+		return true
+	}
+	return false
 }
 
 func again(name string, epoch uint64) pair.Message {

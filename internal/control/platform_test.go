@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -221,7 +222,17 @@ func (f *platform) LoadBalancer(_ context.Context, d pair.Definition, lb pair.Lo
 	return seen, nil
 }
 
-func (f *platform) BeginAdminState(_ context.Context, ch pair.AdminChange) (pair.Operation, error) {
+func (f *platform) BeginAdminState(ctx context.Context, ch pair.AdminChange, last func(context.Context) error) (pair.Operation, error) {
+	p, sent, fault := f.prepare(ch)
+	switch {
+	case !sent:
+		return pair.Operation{}, fault
+	case p.admin[ch.Address] == ch.Want && !ch.Rewrite:
+		return pair.Operation{Done: true}, fault
+	}
+	if err := last(ctx); err != nil {
+		return pair.Operation{}, err
+	}
 	if ch.Want == pair.AdminDown && (!f.units.serving(pair.First) || !f.units.serving(pair.Second)) {
 		f.mu.Lock()
 		f.broken = append(f.broken, "a Down was written although one unit did not serve")
@@ -229,29 +240,10 @@ func (f *platform) BeginAdminState(_ context.Context, ch pair.AdminChange) (pair
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.settle()
-	f.begun++
-	sent := true
-	var fault error
-	if f.onBegin != nil {
-		if sent, fault = f.onBegin(f.begun, ch); fault == nil {
-			sent = true
+	for key, other := range f.pools { // a write cancels every other one on its load balancer
+		if strings.HasPrefix(key, ch.LoadBalancer.Name()+"/") && other.running != nil {
+			other.running.ended, other.running = pair.ErrSuperseded, nil
 		}
-	}
-	if !sent {
-		return pair.Operation{}, fault
-	}
-	p := f.pools[ch.LoadBalancer.Name()+"/"+ch.Pool]
-	switch {
-	case p == nil:
-		return pair.Operation{}, fmt.Errorf("write pool %s: %w", ch.Pool, pair.ErrNotFound)
-	case strconv.Itoa(p.version) != ch.ETag:
-		return pair.Operation{}, fmt.Errorf("write pool %s: %w", ch.Pool, pair.ErrConflict)
-	case p.admin[ch.Address] == ch.Want && !ch.Rewrite:
-		return pair.Operation{Done: true}, fault
-	}
-	if p.running != nil {
-		p.running.ended = pair.ErrSuperseded
 	}
 	o := &operation{pool: p, addr: ch.Address, want: ch.Want, lands: time.Now().Add(f.takes)}
 	p.running = o
@@ -267,6 +259,28 @@ func (f *platform) BeginAdminState(_ context.Context, ch pair.AdminChange) (pair
 		return pair.Operation{Done: true}, nil
 	}
 	return pair.Operation{Token: token, After: time.Second}, nil
+}
+
+// prepare is what stands before the write: the fault that a test wants, the
+// pool, and its version.
+func (f *platform) prepare(ch pair.AdminChange) (p *pool, sent bool, fault error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.settle()
+	f.begun++
+	if f.onBegin != nil {
+		if sent, fault = f.onBegin(f.begun, ch); fault != nil && !sent {
+			return nil, false, fault
+		}
+	}
+	p = f.pools[ch.LoadBalancer.Name()+"/"+ch.Pool]
+	switch {
+	case p == nil:
+		return nil, false, fmt.Errorf("write pool %s: %w", ch.Pool, pair.ErrNotFound)
+	case strconv.Itoa(p.version) != ch.ETag:
+		return nil, false, fmt.Errorf("write pool %s: %w", ch.Pool, pair.ErrConflict)
+	}
+	return p, true, fault
 }
 
 func (f *platform) Poll(_ context.Context, token string) (pair.Operation, error) {

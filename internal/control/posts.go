@@ -50,6 +50,7 @@ func closingPosts(p *pass, i pair.Intent) []pair.Post {
 	if _, err := fmt.Sscanf(i.ID[len(i.ID)-3:], "%d", &n); err != nil {
 		panic("control: an intent id without a number: " + i.ID) // made by pair.ID only
 	}
+	i.Token = "" // a signed address, which is nobody else's business
 	posts := []pair.Post{p.post(i.Epoch, seqClosed+n, pair.PostJournal, pair.EntryClosed, i)}
 	what := announce.ActionOf(i)
 	if i.State == pair.IntentDone {

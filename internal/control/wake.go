@@ -138,6 +138,9 @@ func (w *Waker) Reconcile(ctx context.Context, m pair.Message) error {
 		wg.Go(func() { errs[i] = w.Controller.Pass(ctx, name, m.Cause) })
 	}
 	wg.Wait()
+	if m.Cause.Kind == pair.CauseSweep {
+		return nil // each pass has told of itself, and the next sweep is the repeat
+	}
 	again = m
 	again.Pairs = nil
 	for i, err := range errs {

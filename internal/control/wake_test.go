@@ -149,7 +149,7 @@ func TestWhatFailedIsPutBackWithItsEvidence(t *testing.T) {
 		other.Units.First.VM, other.Units.Second.VM = "lm3", "lm4"
 		w.define(other)
 		snap := w.load()
-		if _, err := w.store.AcquireLease(t.Context(), snap, "somebody", time.Now(), time.Hour); err != nil {
+		if _, err := w.store.AcquireLease(t.Context(), snap, "somebody", time.Now(), pair.LeaseMax-time.Second); err != nil {
 			t.Fatal(err)
 		}
 		m := pair.Message{V: 1, Kind: "wake", Pairs: []string{edge, "other"}, Cause: pair.Cause{Kind: pair.CauseVM, Evidence: []pair.Evidence{
@@ -177,14 +177,14 @@ func TestWhatFailedIsPutBackWithItsEvidence(t *testing.T) {
 func TestASweepThatMeetsALeaseHasNothingToDo(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w := newWorld(t)
-		if _, err := w.store.AcquireLease(t.Context(), w.load(), "somebody", time.Now(), time.Hour); err != nil {
+		if _, err := w.store.AcquireLease(t.Context(), w.load(), "somebody", time.Now(), pair.LeaseMax-time.Second); err != nil {
 			t.Fatal(err)
 		}
 		if err := w.pass(pair.CauseSweep); err != nil {
 			t.Errorf("sweep: %v, want success", err)
 		}
-		if err := w.pass(pair.CauseAgain); !errors.Is(err, pair.ErrLeaseLost) {
-			t.Errorf("a look of the chain: %v, want that it is put back", err)
+		if err := w.pass(pair.CauseVM); !errors.Is(err, pair.ErrLeaseLost) {
+			t.Errorf("an event: %v, want that it is put back", err)
 		}
 	})
 }

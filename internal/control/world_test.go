@@ -450,8 +450,10 @@ func (f *azure) LoadBalancer(ctx context.Context, d pair.Definition, lb pair.Loa
 	return f.platform.LoadBalancer(ctx, d, lb, health)
 }
 
-func (f *azure) BeginAdminState(ctx context.Context, ch pair.AdminChange) (pair.Operation, error) {
-	return answered(ctx, f.fx, "write "+ch.Want.String(), func(ctx context.Context) (pair.Operation, error) { return f.platform.BeginAdminState(ctx, ch) })
+func (f *azure) BeginAdminState(ctx context.Context, ch pair.AdminChange, last func(context.Context) error) (pair.Operation, error) {
+	return answered(ctx, f.fx, "write "+ch.Want.String(), func(ctx context.Context) (pair.Operation, error) {
+		return f.platform.BeginAdminState(ctx, ch, last)
+	})
 }
 
 func (f *azure) Poll(ctx context.Context, token string) (pair.Operation, error) {

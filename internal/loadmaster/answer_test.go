@@ -80,23 +80,39 @@ func TestHAParametersOfEveryRelease(t *testing.T) {
 		body string
 		want HAParameters
 	}{
-		{name: "current firmware says first and unset", file: "v1-getazurehaparams.xml",
-			want: HAParameters{Role: pair.First, Partner: "10.1.0.5", CheckPort: 8444, Preferred: pair.PreferFirst}},
-		{name: "old firmware says slave and does not tell about interfaces", file: "v1-getazurehaparams-legacy.xml",
-			want: HAParameters{Role: pair.Second, Partner: "10.1.0.4", CheckPort: 8444, Preferred: pair.PreferNone}},
+		{
+			name: "current firmware says first and unset", file: "v1-getazurehaparams.xml",
+			want: HAParameters{Role: pair.First, Partner: "10.1.0.5", CheckPort: 8444, Preferred: pair.PreferFirst},
+		},
+		{
+			name: "old firmware says slave and does not tell about interfaces", file: "v1-getazurehaparams-legacy.xml",
+			want: HAParameters{Role: pair.Second, Partner: "10.1.0.4", CheckPort: 8444, Preferred: pair.PreferNone},
+		},
 		{name: "a unit without HA leaves everything empty", file: "v1-getcloudhaparams-single.xml"},
-		{name: "another element name under Data", file: "v1-getawshaparams.xml",
-			want: HAParameters{Role: pair.First, Partner: "172.18.0.5", CheckPort: 8444, Preferred: pair.PreferNone}},
-		{name: "JSON has numbers and booleans", file: "v2-getazurehaparams.json",
-			want: HAParameters{Role: pair.First, Partner: "10.1.0.5", CheckPort: 8444, Preferred: pair.PreferFirst}},
-		{name: "JSON may have text for both", body: `{"code":200,"AzureHA":{"HaMode":"Second","HaPrefered":"0","Partner":"lm1","Port":"8445","HealthCheckAllInterfaces":"yes"},"status":"ok"}`,
-			want: HAParameters{Role: pair.Second, Partner: "lm1", CheckPort: 8445, Preferred: pair.PreferNone, AllInterfaces: true}},
-		{name: "JSON may be flat, with other cases", body: `{"code":200,"hamode":"MASTER","haprefered":true,"partner":"10.1.0.5","port":8444,"healthcheckallinterfaces":1,"status":"ok"}`,
-			want: HAParameters{Role: pair.First, Partner: "10.1.0.5", CheckPort: 8444, Preferred: pair.PreferFirst, AllInterfaces: true}},
-		{name: "JSON may be nested as XML is", body: `{"code":200,"Success":{"Data":{"AzureHA":{"HaMode":"slave"}}},"status":"ok"}`,
-			want: HAParameters{Role: pair.Second}},
-		{name: "JSON may wrap the object into a list of one", body: `{"code":200,"AzureHA":[{"HaMode":"first"}],"status":"ok"}`,
-			want: HAParameters{Role: pair.First}},
+		{
+			name: "another element name under Data", file: "v1-getawshaparams.xml",
+			want: HAParameters{Role: pair.First, Partner: "172.18.0.5", CheckPort: 8444, Preferred: pair.PreferNone},
+		},
+		{
+			name: "JSON has numbers and booleans", file: "v2-getazurehaparams.json",
+			want: HAParameters{Role: pair.First, Partner: "10.1.0.5", CheckPort: 8444, Preferred: pair.PreferFirst},
+		},
+		{
+			name: "JSON may have text for both", body: `{"code":200,"AzureHA":{"HaMode":"Second","HaPrefered":"0","Partner":"lm1","Port":"8445","HealthCheckAllInterfaces":"yes"},"status":"ok"}`,
+			want: HAParameters{Role: pair.Second, Partner: "lm1", CheckPort: 8445, Preferred: pair.PreferNone, AllInterfaces: true},
+		},
+		{
+			name: "JSON may be flat, with other cases", body: `{"code":200,"hamode":"MASTER","haprefered":true,"partner":"10.1.0.5","port":8444,"healthcheckallinterfaces":1,"status":"ok"}`,
+			want: HAParameters{Role: pair.First, Partner: "10.1.0.5", CheckPort: 8444, Preferred: pair.PreferFirst, AllInterfaces: true},
+		},
+		{
+			name: "JSON may be nested as XML is", body: `{"code":200,"Success":{"Data":{"AzureHA":{"HaMode":"slave"}}},"status":"ok"}`,
+			want: HAParameters{Role: pair.Second},
+		},
+		{
+			name: "JSON may wrap the object into a list of one", body: `{"code":200,"AzureHA":[{"HaMode":"first"}],"status":"ok"}`,
+			want: HAParameters{Role: pair.First},
+		},
 		{name: "null and nonsense are not told", body: `{"code":200,"AzureHA":{"HaMode":null,"HaPrefered":2,"Port":99999,"Partner":"a\u0000b"},"status":"ok"}`},
 		{name: "an answer without fields tells nothing", body: `{"code":200,"status":"ok"}`},
 	}

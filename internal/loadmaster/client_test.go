@@ -658,8 +658,8 @@ func TestRefusedCredentialsRest(t *testing.T) {
 		return unit.answer(c)
 	}
 	inBubble(t, strict, func(t *testing.T, w *world) {
-		for i, rest := range []time.Duration{30, 60, 120, 240, 300, 300} {
-			rest *= time.Second
+		for i, seconds := range []int{30, 60, 120, 240, 300, 300} {
+			rest := time.Duration(seconds) * time.Second
 			w.forget()
 			_, err := w.client.Report(t.Context(), w.pair)
 			if after := pair.RetryAfter(err, 0); !errors.Is(err, pair.ErrRefused) || after != rest {

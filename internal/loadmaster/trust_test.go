@@ -80,20 +80,28 @@ func TestWhoIsTrusted(t *testing.T) {
 		{name: "a certificate for the address, signed by the file's, is trusted", cert: named(ca, byAddress), file: inPEM(otherCA.cert, ca.cert), ok: true},
 		{name: "a certificate for the VM's name, signed by the file's, is trusted", cert: named(ca, byName), file: inPEM(ca.cert), ok: true},
 		{name: "a certificate that is in the file itself is trusted", cert: selfSigned, file: inPEM(ca.cert, selfSigned.Leaf), ok: true},
-		{name: "a certificate of the same authority for another server is not trusted", says: "for www.example.com, expected 10.0.0.4",
-			cert: named(ca, func(c *x509.Certificate) { c.DNSNames = []string{"www.example.com"} }), file: inPEM(ca.cert)},
-		{name: "a certificate for another address is not trusted", says: "for 10.0.0.5",
-			cert: named(ca, func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.ParseIP("10.0.0.5")} }), file: inPEM(ca.cert)},
+		{
+			name: "a certificate of the same authority for another server is not trusted", says: "for www.example.com, expected 10.0.0.4",
+			cert: named(ca, func(c *x509.Certificate) { c.DNSNames = []string{"www.example.com"} }), file: inPEM(ca.cert),
+		},
+		{
+			name: "a certificate for another address is not trusted", says: "for 10.0.0.5",
+			cert: named(ca, func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.ParseIP("10.0.0.5")} }), file: inPEM(ca.cert),
+		},
 		{name: "a wildcard is not a name of the unit", cert: named(ca, func(c *x509.Certificate) { c.DNSNames = []string{"*"} }), file: inPEM(ca.cert), says: "for *"},
 		{name: "a signed certificate without names is not trusted", cert: named(ca, nil), file: inPEM(ca.cert), says: "for nobody"},
 		{name: "another authority is not trusted", cert: named(otherCA, byAddress), file: inPEM(ca.cert), says: "not signed"},
 		{name: "a signed certificate that has ended is not trusted", cert: late, file: inPEM(ca.cert), says: "expired"},
 		{name: "a self-signed certificate is not trusted by the system", cert: selfSigned, says: "certificate"},
 		{name: "a file without certificates trusts nobody", cert: named(ca, byAddress), file: "hello", says: "found none"},
-		{name: "a broken certificate in the file trusts nobody", cert: named(ca, byAddress), says: "read CA file ca.pem",
-			file: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"},
-		{name: "a key beside the certificate is passed over", cert: selfSigned, ok: true,
-			file: "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n" + inPEM(selfSigned.Leaf)},
+		{
+			name: "a broken certificate in the file trusts nobody", cert: named(ca, byAddress), says: "read CA file ca.pem",
+			file: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+		},
+		{
+			name: "a key beside the certificate is passed over", cert: selfSigned, ok: true,
+			file: "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n" + inPEM(selfSigned.Leaf),
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -168,87 +168,127 @@ func TestReadRefusesForms(t *testing.T) {
 		want            []string
 	}{
 		{"a wrong type is named", "port: 443", "port: https", []string{
-			`pair.yaml:12: field "loadBalancers[0].rules[0].port": "https": expected a whole number from 1 to 65534`}},
+			`pair.yaml:12: field "loadBalancers[0].rules[0].port": "https": expected a whole number from 1 to 65534`,
+		}},
 		{"a quoted number is no number", "port: 443", `port: "443"`, []string{
-			`pair.yaml:12: field "loadBalancers[0].rules[0].port": "443": expected a whole number from 1 to 65534, without quotes`}},
+			`pair.yaml:12: field "loadBalancers[0].rules[0].port": "443": expected a whole number from 1 to 65534, without quotes`,
+		}},
 		{"a number that could be octal is refused", "port: 443", "port: 0443", []string{
-			`pair.yaml:12: field "loadBalancers[0].rules[0].port": 0443: expected a whole number from 1 to 65534`}},
+			`pair.yaml:12: field "loadBalancers[0].rules[0].port": 0443: expected a whole number from 1 to 65534`,
+		}},
 		{"a port of 0 that was written is not a port left out", "port: 443", "port: 443, backendPort: 0", []string{
-			`pair.yaml:12: field "loadBalancers[0].rules[0].backendPort": 0: expected a whole number from 1 to 65535`}},
+			`pair.yaml:12: field "loadBalancers[0].rules[0].backendPort": 0: expected a whole number from 1 to 65535`,
+		}},
 		{"a number past every limit is refused", "port: 443", "port: 99999999999999999999", []string{
-			`pair.yaml:12: field "loadBalancers[0].rules[0].port": 99999999999999999999: expected a whole number from 1 to 65534`}},
+			`pair.yaml:12: field "loadBalancers[0].rules[0].port": 99999999999999999999: expected a whole number from 1 to 65534`,
+		}},
 		{"a number where text belongs needs quotes", "name: edge", "name: 42", []string{
-			`pair.yaml:3: field "name": 42: expected text of at most 40 characters that matches ^[a-z][a-z0-9]*(-[a-z0-9]+)*$, in quotes`}},
+			`pair.yaml:3: field "name": 42: expected text of at most 40 characters that matches ^[a-z][a-z0-9]*(-[a-z0-9]+)*$, in quotes`,
+		}},
 		{"an unknown key is answered with the one that was meant", "pools: [ pool ]", "pols: [ pool ]", []string{
-			`pair.yaml:10: field "loadBalancers[0].pols": unknown key: expected one of name, pools, frontends, probe, management, rules, centralPairAwareness (did you mean "pools"?)`}},
+			`pair.yaml:10: field "loadBalancers[0].pols": unknown key: expected one of name, pools, frontends, probe, management, rules, centralPairAwareness (did you mean "pools"?)`,
+		}},
 		{"what an unknown key holds is not shown", "secret: lm1-api", "secret: lm1-api, password: hunter2", []string{
-			`pair.yaml:6: field "units.first.api.password": unknown key: expected one of port, secret, tls, caFile`}},
+			`pair.yaml:6: field "units.first.api.password": unknown key: expected one of port, secret, tls, caFile`,
+		}},
 		{"a key given twice is refused", "name: edge", "name: edge\nname: edge", []string{
-			`pair.yaml:4: field "name": given twice: expected it once, as on line 3`}},
+			`pair.yaml:4: field "name": given twice: expected it once, as on line 3`,
+		}},
 		{"both words for one unit are the same key twice", "  first:", "  master: { vm: x, address: 10.0.0.9, api: { secret: x } }\n  first:", []string{
-			`pair.yaml:7: field "units.first": given twice: expected it once, as on line 6`}},
+			`pair.yaml:7: field "units.first": given twice: expected it once, as on line 6`,
+		}},
 		{"a key without a value is refused", "kind: Pair", "kind: Pair\nmode:", []string{
-			`pair.yaml:3: field "mode": nothing: expected one of observe, recommend, auto, or the key left out`}},
+			`pair.yaml:3: field "mode": nothing: expected one of observe, recommend, auto, or the key left out`,
+		}},
 		{"a misspelt word is answered with the one that was meant", "kind: Pair", "kind: Pair\nmode: observed", []string{
-			`pair.yaml:3: field "mode": "observed": expected one of observe, recommend, auto (did you mean observe?)`}},
+			`pair.yaml:3: field "mode": "observed": expected one of observe, recommend, auto (did you mean observe?)`,
+		}},
 		{"words of stored rows are not words of files", "kind: Pair", "kind: Pair\nmode: unset", []string{
-			`pair.yaml:3: field "mode": "unset": expected one of observe, recommend, auto`}},
+			`pair.yaml:3: field "mode": "unset": expected one of observe, recommend, auto`,
+		}},
 		{"a list where a mapping belongs is refused once", "  second: { vm: lm2, address: 10.0.0.5, api: { secret: lm2-api } }", "  second: []", []string{
-			`pair.yaml:7: field "units.second": a list: expected a mapping with the keys vm, address, api`}},
+			`pair.yaml:7: field "units.second": a list: expected a mapping with the keys vm, address, api`,
+		}},
 		{"a word where a list belongs is refused", "pools: [ pool ]", "pools: pool", []string{
-			`pair.yaml:10: field "loadBalancers[0].pools": "pool": expected a list of 1 or more`}},
+			`pair.yaml:10: field "loadBalancers[0].pools": "pool": expected a list of 1 or more`,
+		}},
 		{"an empty list is refused where one is needed", "pools: [ pool ]", "pools: []", []string{
-			`pair.yaml:10: field "loadBalancers[0].pools": an empty list: expected a list of 1 or more`}},
+			`pair.yaml:10: field "loadBalancers[0].pools": an empty list: expected a list of 1 or more`,
+		}},
 		{"an empty text is refused", "pools: [ pool ]", `pools: [ "" ]`, []string{
-			`pair.yaml:10: field "loadBalancers[0].pools[0]": "": expected text`}},
+			`pair.yaml:10: field "loadBalancers[0].pools[0]": "": expected text`,
+		}},
 		{"a name instead of an address is refused", "address: 10.0.0.4", "address: lm1.example", []string{
-			`pair.yaml:6: field "units.first.address": "lm1.example": expected an IP address such as 10.0.0.4`}},
+			`pair.yaml:6: field "units.first.address": "lm1.example": expected an IP address such as 10.0.0.4`,
+		}},
 		{"an empty address is not an address left out", "address: 10.0.0.4", `address: ""`, []string{
-			`pair.yaml:6: field "units.first.address": "": expected an IP address such as 10.0.0.4`}},
+			`pair.yaml:6: field "units.first.address": "": expected an IP address such as 10.0.0.4`,
+		}},
 		{"a duration needs a unit", "kind: Pair", "kind: Pair\nsync: { every: 120 }", []string{
-			`pair.yaml:3: field "sync.every": 120: expected a positive duration with a unit, such as 10m or 5s`}},
+			`pair.yaml:3: field "sync.every": 120: expected a positive duration with a unit, such as 10m or 5s`,
+		}},
 		{"a duration is positive", "kind: Pair", "kind: Pair\nsync: { every: 0s }", []string{
-			`pair.yaml:3: field "sync.every": "0s": expected a positive duration with a unit, such as 10m or 5s`}},
+			`pair.yaml:3: field "sync.every": "0s": expected a positive duration with a unit, such as 10m or 5s`,
+		}},
 		{"a negative duration is refused", "kind: Pair", "kind: Pair\nfailover: { holdDown: -10m }", []string{
-			`pair.yaml:3: field "failover.holdDown": "-10m": expected a positive duration with a unit, such as 10m or 5s`}},
+			`pair.yaml:3: field "failover.holdDown": "-10m": expected a positive duration with a unit, such as 10m or 5s`,
+		}},
 		{"a network needs its length", "port: 443", "port: 443, from: [ 10.0.0.0 ]", []string{
-			`pair.yaml:12: field "loadBalancers[0].rules[0].from[0]": "10.0.0.0": expected a network such as 10.0.0.0/24`}},
+			`pair.yaml:12: field "loadBalancers[0].rules[0].from[0]": "10.0.0.0": expected a network such as 10.0.0.0/24`,
+		}},
 		{"a word for yes is no boolean", "    pools", "    centralPairAwareness: yes\n    pools", []string{
-			`pair.yaml:10: field "loadBalancers[0].centralPairAwareness": "yes": expected true or false`}},
+			`pair.yaml:10: field "loadBalancers[0].centralPairAwareness": "yes": expected true or false`,
+		}},
 		{"a missing name is reported at the document", "name: edge\n", "", []string{
-			`pair.yaml:1: field "name": missing: expected text of at most 40 characters that matches ^[a-z][a-z0-9]*(-[a-z0-9]+)*$ (Name of the pair: lower-case letters, digits and single dashes; it is part of every id.)`}},
+			`pair.yaml:1: field "name": missing: expected text of at most 40 characters that matches ^[a-z][a-z0-9]*(-[a-z0-9]+)*$ (Name of the pair: lower-case letters, digits and single dashes; it is part of every id.)`,
+		}},
 		{"a unit needs its API's secret", ", api: { secret: lm1-api }", "", []string{
-			`pair.yaml:6: field "units.first.api": missing: expected a mapping with the keys port, secret, tls, caFile (How the unit's API is reached.)`}},
+			`pair.yaml:6: field "units.first.api": missing: expected a mapping with the keys port, secret, tls, caFile (How the unit's API is reached.)`,
+		}},
 		{"a missing version is reported with the other mistakes", "apiVersion: tandem/v1\nkind: Pair\nname: edge", "kind: Pair\nname: Edge", []string{
 			`pair.yaml:1: field "apiVersion": missing: expected tandem/v1 (Version of the file's format.)`,
-			`pair.yaml:2: field "name": "Edge": expected text of at most 40 characters that matches ^[a-z][a-z0-9]*(-[a-z0-9]+)*$`}},
+			`pair.yaml:2: field "name": "Edge": expected text of at most 40 characters that matches ^[a-z][a-z0-9]*(-[a-z0-9]+)*$`,
+		}},
 		{"another version is not guessed at", "apiVersion: tandem/v1", "apiVersion: tandem/v2\ncolour: red", []string{
-			`pair.yaml:1: field "apiVersion": "tandem/v2": expected tandem/v1`}},
+			`pair.yaml:1: field "apiVersion": "tandem/v2": expected tandem/v1`,
+		}},
 		{"topology files come later", "kind: Pair\nname", "kind: GeoTopology\nmembers: []\nname", []string{
-			`pair.yaml:2: field "kind": "GeoTopology": expected Pair, because GeoTopology is not supported by this release`}},
+			`pair.yaml:2: field "kind": "GeoTopology": expected Pair, because GeoTopology is not supported by this release`,
+		}},
 		{"a misspelt kind is answered with the one that was meant", "kind: Pair", "kind: pair", []string{
-			`pair.yaml:2: field "kind": "pair": expected one of Pair, GeoTopology (did you mean Pair?)`}},
+			`pair.yaml:2: field "kind": "pair": expected one of Pair, GeoTopology (did you mean Pair?)`,
+		}},
 		{"an alias is refused", "  second: { vm: lm2, address: 10.0.0.5, api: { secret: lm2-api } }", "  second: *x\nx: &x 1", []string{
 			// The anchor is defined after its use, which YAML does not know.
-			`pair.yaml:1: unknown anchor 'x' referenced: expected valid YAML`}},
+			`pair.yaml:1: unknown anchor 'x' referenced: expected valid YAML`,
+		}},
 		{"a merge key is an unknown key", "pools: [ pool ]", "pools: &p [ pool ]\n    <<: *p", []string{
-			`pair.yaml:11: field "loadBalancers[0].<<": unknown key: expected one of name, pools, frontends, probe, management, rules, centralPairAwareness`}},
+			`pair.yaml:11: field "loadBalancers[0].<<": unknown key: expected one of name, pools, frontends, probe, management, rules, centralPairAwareness`,
+		}},
 		{"a key that is no text is refused", "pools: [ pool ]", "pools: [ pool ]\n    ? [ a ]\n    : b", []string{
-			`pair.yaml:11: field "loadBalancers[0]": a key that is not plain text: expected one of name, pools, frontends, probe, management, rules, centralPairAwareness`}},
+			`pair.yaml:11: field "loadBalancers[0]": a key that is not plain text: expected one of name, pools, frontends, probe, management, rules, centralPairAwareness`,
+		}},
 		{"a secret that stands in the file by mistake is not shown", "secret: lm1-api", "secret: bal:hunter2", []string{
-			`pair.yaml:6: field "units.first.api.secret": [redacted]: expected the name of a secret, never the secret itself: letters, digits and '-', starting with a letter`}},
+			`pair.yaml:6: field "units.first.api.secret": [redacted]: expected the name of a secret, never the secret itself: letters, digits and '-', starting with a letter`,
+		}},
 		{"a secret in place of the mapping is not shown", "api: { secret: lm1-api }", "api: hunter2", []string{
-			`pair.yaml:6: field "units.first.api": [redacted]: expected a mapping with the keys port, secret, tls, caFile`}},
+			`pair.yaml:6: field "units.first.api": [redacted]: expected a mapping with the keys port, secret, tls, caFile`,
+		}},
 		{"control characters do not reach the terminal", "name: edge", `name: "a\x1b[2Jb"`, []string{
-			`pair.yaml:3: field "name": "a\x1b[2Jb": expected text of at most 40 characters that matches ^[a-z][a-z0-9]*(-[a-z0-9]+)*$`}},
+			`pair.yaml:3: field "name": "a\x1b[2Jb": expected text of at most 40 characters that matches ^[a-z][a-z0-9]*(-[a-z0-9]+)*$`,
+		}},
 		{"a name of 41 characters is refused", "name: edge", "name: a" + strings.Repeat("b", 40), []string{
-			`pair.yaml:3: field "name": "a` + strings.Repeat("b", 40) + `": expected text of at most 40 characters that matches ^[a-z][a-z0-9]*(-[a-z0-9]+)*$`}},
+			`pair.yaml:3: field "name": "a` + strings.Repeat("b", 40) + `": expected text of at most 40 characters that matches ^[a-z][a-z0-9]*(-[a-z0-9]+)*$`,
+		}},
 		{"a name ends with no dash", "name: edge", "name: edge-", []string{
-			`pair.yaml:3: field "name": "edge-": expected text of at most 40 characters that matches ^[a-z][a-z0-9]*(-[a-z0-9]+)*$`}},
+			`pair.yaml:3: field "name": "edge-": expected text of at most 40 characters that matches ^[a-z][a-z0-9]*(-[a-z0-9]+)*$`,
+		}},
 		{"a subscription is a UUID in its usual form", "00000000-0000-0000-0000-000000000001", "{00000000-0000-0000-0000-000000000001}", []string{
-			`pair.yaml:4: field "azure.subscription": a mapping: expected a UUID such as 00000000-0000-0000-0000-000000000001`}},
+			`pair.yaml:4: field "azure.subscription": a mapping: expected a UUID such as 00000000-0000-0000-0000-000000000001`,
+		}},
 		{"broken YAML is reported at its line", "name: edge", "name: edge: core", []string{
-			`pair.yaml:3: mapping values are not allowed in this context: expected valid YAML`}},
+			`pair.yaml:3: mapping values are not allowed in this context: expected valid YAML`,
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, problems := read(t, replaced(t, tt.old, tt.with))

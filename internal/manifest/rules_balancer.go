@@ -15,12 +15,16 @@ const minInterval = 5 * time.Second
 // mostRules is how many load-balancing rules an interface can have (azure.md 1.7).
 const mostRules = 300
 
+// mostPools is how many pools a pair can have in all: a release of all of them,
+// with what it closes and tells, must fit into one table transaction of 100.
+const mostPools = 20
+
 // frontends remembers the frontends of all load balancers of a pair: an
 // address or a public IP can be at one place only.
 type frontends map[string]string
 
 func (c *checker) balancers(d pair.Definition) {
-	names, taken, rules := make(unique), make(frontends), 0
+	names, taken, rules, pools := make(unique), make(frontends), 0, 0
 	for i, lb := range d.LoadBalancers {
 		at := index("loadBalancers", i)
 		c.once(names, at+".name", lb.Name, "load balancer")
@@ -31,6 +35,10 @@ func (c *checker) balancers(d pair.Definition) {
 		c.rules(at, lb, d)
 		c.management(at, lb)
 		rules += len(lb.Rules)
+		pools += len(lb.Pools)
+	}
+	if pools > mostPools {
+		c.refuse("loadBalancers", d.LoadBalancers, strconv.Itoa(mostPools)+" pools at most in all, so that what is done about them can be stored at once")
 	}
 	if rules > mostRules {
 		c.refuse("loadBalancers", d.LoadBalancers, strconv.Itoa(mostRules)+" rules at most, because an interface cannot have more")

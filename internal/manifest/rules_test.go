@@ -30,14 +30,22 @@ func TestRules(t *testing.T) {
 		field string // of the only problem; empty when there must be none
 		want  string // part of it
 	}{
-		{"the two units are two machines", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Units.Second.VM = "LM1" },
-			"units.second.vm", "another virtual machine"},
-		{"the two units have two addresses", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Units.Second.Address = d.Units.First.Address },
-			"units.second.address", "another address"},
-		{"the units' addresses are of one family", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Units.Second.Address = addr("fd00::5") },
-			"units.second.address", "same family"},
-		{"an address names one machine", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Units.First.Address = addr("0.0.0.0") },
-			"units.first.address", "one machine"},
+		{
+			"the two units are two machines", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Units.Second.VM = "LM1" },
+			"units.second.vm", "another virtual machine",
+		},
+		{
+			"the two units have two addresses", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Units.Second.Address = d.Units.First.Address },
+			"units.second.address", "another address",
+		},
+		{
+			"the units' addresses are of one family", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Units.Second.Address = addr("fd00::5") },
+			"units.second.address", "same family",
+		},
+		{
+			"an address names one machine", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Units.First.Address = addr("0.0.0.0") },
+			"units.first.address", "one machine",
+		},
 		{"an address has no zone", func(d *pair.Definition, lb *pair.LoadBalancer) {
 			d.Units.First.Address, d.Units.Second.Address = addr("fe80::1%eth0"), addr("fd00::2")
 			lb.Frontends[0].Address = addr("fd00::9")
@@ -46,45 +54,71 @@ func TestRules(t *testing.T) {
 			d.Units.First.Address, d.Units.Second.Address = addr("fd00::4"), addr("fd00::5")
 			lb.Frontends[0].Address = addr("fd00::9")
 		}, "", ""},
-		{"a machine's name is no path", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Units.First.VM = "../lm1" },
-			"units.first.vm", "a name that Azure takes"},
-		{"a resource group's name is no path", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Azure.ResourceGroup = "rg/x" },
-			"azure.resourceGroup", "a resource group"},
-		{"a region has its short name", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Azure.Location = "West Europe" },
-			"azure.location", "westeurope"},
-		{"a subscription is a UUID", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Azure.Subscription = "mine" },
-			"azure.subscription", "a UUID"},
+		{
+			"a machine's name is no path", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Units.First.VM = "../lm1" },
+			"units.first.vm", "a name that Azure takes",
+		},
+		{
+			"a resource group's name is no path", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Azure.ResourceGroup = "rg/x" },
+			"azure.resourceGroup", "a resource group",
+		},
+		{
+			"a region has its short name", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Azure.Location = "West Europe" },
+			"azure.location", "westeurope",
+		},
+		{
+			"a subscription is a UUID", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Azure.Subscription = "mine" },
+			"azure.subscription", "a UUID",
+		},
 		{"a certificate is trusted in one way at most", func(d *pair.Definition, _ *pair.LoadBalancer) {
 			d.Units.First.API.TLS.SHA256, d.Units.First.API.CAFile = strings.Repeat("ab", 32), "/ca.pem"
 		}, "units.first.api.caFile", "either tls.sha256 or caFile"},
 		{"a pin may have colons", func(d *pair.Definition, _ *pair.LoadBalancer) {
 			d.Units.First.API.TLS.SHA256 = strings.TrimSuffix(strings.Repeat("AB:", 32), ":")
 		}, "", ""},
-		{"a pin is a whole SHA-256", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Units.First.API.TLS.SHA256 = "abcd" },
-			"units.first.api.tls.sha256", "matches"},
+		{
+			"a pin is a whole SHA-256", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Units.First.API.TLS.SHA256 = "abcd" },
+			"units.first.api.tls.sha256", "matches",
+		},
 		{"the units may share a secret", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Units.Second.API.Secret = "lm1-api" }, "", ""},
 
-		{"the check port is not the API's", func(d *pair.Definition, _ *pair.LoadBalancer) { d.HA.CheckPort = 8443 },
-			"ha.checkPort", "api.port"},
-		{"the check port is not an API port of the second unit", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Units.Second.API.Port = 8444 },
-			"ha.checkPort", "api.port"},
-		{"Azure does not probe some ports", func(d *pair.Definition, _ *pair.LoadBalancer) { d.HA.CheckPort = 110 },
-			"ha.checkPort", "19, 21, 25, 70, 110, 119, 143, 220, 993"},
-		{"the check port is not the settings sync's", func(d *pair.Definition, _ *pair.LoadBalancer) { d.HA.CheckPort = 6973 },
-			"ha.checkPort", "6973 its settings sync"},
-		{"the check port is in the range of ports", func(d *pair.Definition, _ *pair.LoadBalancer) { d.HA.CheckPort = 65536 },
-			"ha.checkPort", "from 1 to 65535"},
+		{
+			"the check port is not the API's", func(d *pair.Definition, _ *pair.LoadBalancer) { d.HA.CheckPort = 8443 },
+			"ha.checkPort", "api.port",
+		},
+		{
+			"the check port is not an API port of the second unit", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Units.Second.API.Port = 8444 },
+			"ha.checkPort", "api.port",
+		},
+		{
+			"Azure does not probe some ports", func(d *pair.Definition, _ *pair.LoadBalancer) { d.HA.CheckPort = 110 },
+			"ha.checkPort", "19, 21, 25, 70, 110, 119, 143, 220, 993",
+		},
+		{
+			"the check port is not the settings sync's", func(d *pair.Definition, _ *pair.LoadBalancer) { d.HA.CheckPort = 6973 },
+			"ha.checkPort", "6973 its settings sync",
+		},
+		{
+			"the check port is in the range of ports", func(d *pair.Definition, _ *pair.LoadBalancer) { d.HA.CheckPort = 65536 },
+			"ha.checkPort", "from 1 to 65535",
+		},
 		{"a managed failback needs a preferred unit", func(d *pair.Definition, _ *pair.LoadBalancer) {
 			d.HA.Preferred, d.HA.Failback = pair.PreferNone, pair.FailbackManaged
 		}, "ha.failback", "no unit to move back to"},
 		{"no preferred unit goes with the default failback", func(d *pair.Definition, _ *pair.LoadBalancer) { d.HA.Preferred = pair.PreferNone }, "", ""},
 
-		{"a pair has a load balancer", func(d *pair.Definition, _ *pair.LoadBalancer) { d.LoadBalancers = nil },
-			"loadBalancers", "a list of 1 or more"},
-		{"a load balancer has a pool", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Pools = nil },
-			"loadBalancers[0].pools", "a list of 1 or more"},
-		{"a load balancer has a frontend", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Frontends = nil },
-			"loadBalancers[0].frontends", "a list of 1 or more"},
+		{
+			"a pair has a load balancer", func(d *pair.Definition, _ *pair.LoadBalancer) { d.LoadBalancers = nil },
+			"loadBalancers", "a list of 1 or more",
+		},
+		{
+			"a load balancer has a pool", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Pools = nil },
+			"loadBalancers[0].pools", "a list of 1 or more",
+		},
+		{
+			"a load balancer has a frontend", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Frontends = nil },
+			"loadBalancers[0].frontends", "a list of 1 or more",
+		},
 		{"load balancers have names of their own", func(d *pair.Definition, lb *pair.LoadBalancer) {
 			other := *lb
 			other.Name, other.Frontends = "ILB", []pair.Frontend{{Name: "vip", Address: addr("10.0.0.101")}}
@@ -100,22 +134,34 @@ func TestRules(t *testing.T) {
 			other.Name, other.Frontends = "plb", []pair.Frontend{{Name: "vip", PublicIP: "pip"}}
 			d.LoadBalancers = append(d.LoadBalancers, other)
 		}, "", ""},
-		{"a pool is named once", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Pools = []string{"pool", "Pool"} },
-			"loadBalancers[0].pools[1]", "another name"},
-		{"a pool has a name", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Pools = []string{""} },
-			"loadBalancers[0].pools[0]", "a name that Azure takes"},
+		{
+			"a pool is named once", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Pools = []string{"pool", "Pool"} },
+			"loadBalancers[0].pools[1]", "another name",
+		},
+		{
+			"a pool has a name", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Pools = []string{""} },
+			"loadBalancers[0].pools[0]", "a name that Azure takes",
+		},
 
-		{"a frontend has an address", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Frontends[0].Address = netip.Addr{} },
-			"loadBalancers[0].frontends[0]", "either address or publicIP"},
-		{"a frontend has one address", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Frontends[0].PublicIP = "pip" },
-			"loadBalancers[0].frontends[0]", "either address or publicIP"},
+		{
+			"a frontend has an address", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Frontends[0].Address = netip.Addr{} },
+			"loadBalancers[0].frontends[0]", "either address or publicIP",
+		},
+		{
+			"a frontend has one address", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Frontends[0].PublicIP = "pip" },
+			"loadBalancers[0].frontends[0]", "either address or publicIP",
+		},
 		{"a load balancer is internal or public", func(_ *pair.Definition, lb *pair.LoadBalancer) {
 			lb.Frontends = append(lb.Frontends, pair.Frontend{Name: "out", PublicIP: "pip"})
 		}, "loadBalancers[0].frontends[1]", "internal frontends only"},
-		{"a frontend's address is not a unit's", func(d *pair.Definition, lb *pair.LoadBalancer) { lb.Frontends[0].Address = d.Units.Second.Address },
-			"loadBalancers[0].frontends[0].address", "the second unit has this one"},
-		{"a frontend's address is of the units' family", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Frontends[0].Address = addr("fd00::1") },
-			"loadBalancers[0].frontends[0].address", "same family"},
+		{
+			"a frontend's address is not a unit's", func(d *pair.Definition, lb *pair.LoadBalancer) { lb.Frontends[0].Address = d.Units.Second.Address },
+			"loadBalancers[0].frontends[0].address", "the second unit has this one",
+		},
+		{
+			"a frontend's address is of the units' family", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Frontends[0].Address = addr("fd00::1") },
+			"loadBalancers[0].frontends[0].address", "same family",
+		},
 		{"frontends have names of their own", func(_ *pair.Definition, lb *pair.LoadBalancer) {
 			lb.Frontends = append(lb.Frontends, pair.Frontend{Name: "vip", Address: addr("10.0.0.101")})
 		}, "loadBalancers[0].frontends[1].name", "another name"},
@@ -123,26 +169,36 @@ func TestRules(t *testing.T) {
 			lb.Frontends = []pair.Frontend{{Name: "vip", PublicIP: "pip"}, {Name: "b", PublicIP: "PIP"}}
 		}, "loadBalancers[0].frontends[1].publicIP", "another one"},
 
-		{"Azure does not probe faster than every five seconds", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Probe.Interval = pair.Duration(4 * time.Second) },
-			"loadBalancers[0].probe.interval", "5s or more"},
+		{
+			"Azure does not probe faster than every five seconds", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Probe.Interval = pair.Duration(4 * time.Second) },
+			"loadBalancers[0].probe.interval", "5s or more",
+		},
 		{"Azure probes in whole seconds", func(_ *pair.Definition, lb *pair.LoadBalancer) {
 			lb.Probe.Interval = pair.Duration(5500 * time.Millisecond)
 		}, "loadBalancers[0].probe.interval", "whole seconds"},
-		{"a threshold counts at least one answer", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Probe.Threshold = -1 },
-			"loadBalancers[0].probe.threshold", "1 or more"},
-		{"a probe's path starts at the root", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Probe.Path = "health" },
-			"loadBalancers[0].probe.path", "starts with /"},
+		{
+			"a threshold counts at least one answer", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Probe.Threshold = -1 },
+			"loadBalancers[0].probe.threshold", "1 or more",
+		},
+		{
+			"a probe's path starts at the root", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Probe.Path = "health" },
+			"loadBalancers[0].probe.path", "starts with /",
+		},
 
-		{"a probe runs only when a rule uses it", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Rules = nil },
-			"loadBalancers[0].rules", "only runs when a rule uses it"},
+		{
+			"a probe runs only when a rule uses it", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Rules = nil },
+			"loadBalancers[0].rules", "only runs when a rule uses it",
+		},
 		{"the rule for Kemp 360 Central is a rule", func(_ *pair.Definition, lb *pair.LoadBalancer) {
 			lb.Rules, lb.CentralPairAwareness = nil, true
 		}, "", ""},
 		{"rules have names of their own", func(_ *pair.Definition, lb *pair.LoadBalancer) {
 			lb.Rules = append(lb.Rules, pair.Rule{Name: "HTTPS", Frontend: "vip", Port: 80})
 		}, "loadBalancers[0].rules[1].name", "another name"},
-		{"a rule names a frontend of its load balancer", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Rules[0].Frontend = "vpi" },
-			"loadBalancers[0].rules[0].frontend", "a frontend of this load balancer: vip"},
+		{
+			"a rule names a frontend of its load balancer", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Rules[0].Frontend = "vpi" },
+			"loadBalancers[0].rules[0].frontend", "a frontend of this load balancer: vip",
+		},
 		{"a frontend's port has one rule", func(_ *pair.Definition, lb *pair.LoadBalancer) {
 			lb.Rules = append(lb.Rules, pair.Rule{Name: "b", Frontend: "vip", Port: 443, BackendPort: 8080})
 		}, "loadBalancers[0].rules[1].port", "rules[0] has this one on the same frontend"},
@@ -157,8 +213,10 @@ func TestRules(t *testing.T) {
 		{"an unknown backend port clash names the key that has it", func(_ *pair.Definition, lb *pair.LoadBalancer) {
 			lb.Rules = append(lb.Rules, pair.Rule{Name: "b", Frontend: "vip", Port: 8080, BackendPort: 443})
 		}, "loadBalancers[0].rules[1].backendPort", "rules[0] leads to this one"},
-		{"port 65535 is not a frontend port", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Rules[0].Port = 65535 },
-			"loadBalancers[0].rules[0].port", "from 1 to 65534"},
+		{
+			"port 65535 is not a frontend port", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Rules[0].Port = 65535 },
+			"loadBalancers[0].rules[0].port", "from 1 to 65534",
+		},
 		{"who is let in is said by a security group", func(_ *pair.Definition, lb *pair.LoadBalancer) {
 			lb.Rules[0].From = []netip.Prefix{prefix("0.0.0.0/0")}
 		}, "loadBalancers[0].rules[0].from", "securityGroup.name with it"},
@@ -166,6 +224,12 @@ func TestRules(t *testing.T) {
 			d.SecurityGroup.Name = "nsg"
 			lb.Rules[0].From = []netip.Prefix{prefix("10.0.0.7/24")}
 		}, "loadBalancers[0].rules[0].from[0]", "10.0.0.0/24"},
+		{"a pair has 20 pools at most", func(_ *pair.Definition, lb *pair.LoadBalancer) {
+			lb.Pools = nil
+			for i := range 21 {
+				lb.Pools = append(lb.Pools, fmt.Sprintf("p%d", i))
+			}
+		}, "loadBalancers", "20 pools at most"},
 		{"an interface has 300 rules at most", func(_ *pair.Definition, lb *pair.LoadBalancer) {
 			lb.Rules = nil
 			for i := range 301 {
@@ -173,10 +237,12 @@ func TestRules(t *testing.T) {
 			}
 		}, "loadBalancers", "300 rules at most"},
 
-		{"a NAT port is no rule's port", func(_ *pair.Definition, lb *pair.LoadBalancer) {
-			lb.Management.WUI = pair.PortPair{First: 443, Second: 8442}
+		{
+			"a NAT port is no rule's port", func(_ *pair.Definition, lb *pair.LoadBalancer) {
+				lb.Management.WUI = pair.PortPair{First: 443, Second: 8442}
+			},
+			"loadBalancers[0].management.wui.first", "rules[0] has this one",
 		},
-			"loadBalancers[0].management.wui.first", "rules[0] has this one"},
 		{"NAT ports differ", func(_ *pair.Definition, lb *pair.LoadBalancer) {
 			lb.Management = pair.Management{WUI: pair.PortPair{First: 8441, Second: 8442}, SSH: pair.PortPair{First: 221, Second: 8441}}
 		}, "loadBalancers[0].management.ssh.second", "management.wui.first has this one"},
@@ -223,8 +289,10 @@ func TestRules(t *testing.T) {
 		{"confirming with the first suspicion is allowed", func(d *pair.Definition, _ *pair.LoadBalancer) {
 			d.Failover.SuspectAfter, d.Failover.ConfirmAfter = 2, 2
 		}, "", ""},
-		{"a hold-down is positive", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Failover.HoldDown = -1 },
-			"failover.holdDown", "positive duration"},
+		{
+			"a hold-down is positive", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Failover.HoldDown = -1 },
+			"failover.holdDown", "positive duration",
+		},
 		{"auto with an automatic fence is allowed", func(d *pair.Definition, _ *pair.LoadBalancer) {
 			d.Mode, d.Failover.Fence = pair.Auto, pair.Allowed
 		}, "", ""},

@@ -98,10 +98,10 @@ func finish(s *jsonschema.Schema, defs jsonschema.Definitions, t reflect.Type, d
 // unsetMeans returns what a key means that was left out, given the value that
 // it then has, and false when it then means nothing.
 func (k key) unsetMeans(v reflect.Value) (string, bool) {
-	if d, ok := v.Interface().(pair.Duration); ok {
+	if d, ok := reflect.TypeAssert[pair.Duration](v); ok {
 		return short(d), d != 0
 	}
-	if text, ok := v.Interface().(fmt.Stringer); ok {
+	if text, ok := reflect.TypeAssert[fmt.Stringer](v); ok {
 		zeroIsAWord := slices.Contains(choices(k.typ), text.String())
 		return text.String(), !v.IsZero() || zeroIsAWord
 	}

@@ -74,9 +74,13 @@ func booting(seen *Observation, rec *Record, r Role) bool {
 	case u.Power.Power == PowerStarting:
 		return true
 	}
-	started := rec.Units[r.Index()].StartedAt
-	if b := u.API.Report.BootedAt; b.After(started) {
-		started = b
+	within := func(started time.Time) bool {
+		age := seen.At.Sub(started)
+		return !started.IsZero() && age >= -bootSkew && age < BootGrace
 	}
-	return !started.IsZero() && seen.At.Sub(started) < BootGrace
+	return within(rec.Units[r.Index()].StartedAt) || within(u.API.Report.BootedAt)
 }
+
+// bootSkew is how far another clock may be ahead of ours; a start that lies
+// farther in the future is a wrong clock and grants nothing.
+const bootSkew = time.Minute

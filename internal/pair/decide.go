@@ -128,14 +128,15 @@ func (d *Decision) learn(in *Input) {
 	for _, e := range in.Evidence {
 		for _, r := range Roles {
 			u := &d.Record.Units[r.Index()]
-			if in.Definition.VMID(r) != e.VM || !e.At.After(u.Platform.At) {
+			if in.Definition.VMID(r) != e.VM {
 				continue
 			}
-			u.Platform = e
-			if e.Kind == EvidenceStarted && e.At.After(u.StartedAt) {
-				u.StartedAt = e.At
+			if e.At.After(u.Platform.At) {
+				u.Platform, d.Changed = e, true
 			}
-			d.Changed = true
+			if e.Kind == EvidenceStarted && e.At.After(u.StartedAt) {
+				u.StartedAt, d.Changed = e.At, true
+			}
 		}
 	}
 }
@@ -152,7 +153,7 @@ func (d *Decision) believe(f Failover) Belief {
 	}
 	s := &rec.Suspicion
 	switch {
-	case s.Count == 0 || s.Situation != d.Seen:
+	case s.Count == 0 || s.Situation != d.Seen || s.CountedAt.After(d.At): // or a clock went back
 		*s = Suspicion{Situation: d.Seen, Since: d.At, Count: 1, CountedAt: d.At}
 		d.Changed = true
 	case d.At.Sub(s.CountedAt) >= Spacing:
@@ -163,6 +164,7 @@ func (d *Decision) believe(f Failover) Belief {
 	switch {
 	case s.Count >= needed(f, d.Seen, rec.Since.IsZero()):
 		rec.Situation, rec.Since, rec.Suspicion = d.Seen, s.Since, Suspicion{}
+		d.Changed = true
 		return Confirmed
 	case s.Count >= f.SuspectAfter:
 		return Suspected
@@ -220,22 +222,29 @@ func movesSince(moves []time.Time, since time.Time) []time.Time {
 }
 
 // release takes back every admin state of ours, unless that is under way. Where
-// the fence itself may still be on its way, reading None proves nothing, so the
-// release is written all the same and supersedes it.
+// the fence was never seen in place it may still be on its way, so None is
+// written even where None is read, and supersedes it.
 func release(in *Input, d *Decision) {
 	for _, h := range d.Record.Admin {
-		i := Intent{Kind: IntentRelease, LoadBalancer: h.LoadBalancer, Pool: h.Pool, Unit: h.Unit, Want: AdminNone}
+		i := Intent{
+			Kind: IntentRelease, LoadBalancer: h.LoadBalancer, Pool: h.Pool, Unit: h.Unit, Want: AdminNone, Rewrite: !h.Landed,
+		}
 		underWay := false
 		for _, o := range in.Open {
 			if o.Same(i) {
 				underWay = underWay || o.Kind == IntentRelease
-				i.Rewrite = i.Rewrite || o.Kind == IntentFence && o.State == IntentBegun
+				i.Rewrite = i.Rewrite && o.State != IntentOpen // of that fence nothing was sent
 			}
 		}
 		if !underWay {
 			d.intend(in, i)
 		}
 	}
+}
+
+// forget drops the holds of a fence that somebody else has taken away.
+func forget(_ *Input, d *Decision) {
+	d.Record.Admin, d.Changed = nil, true
 }
 
 // fence sets the loser Down in every pool of every load balancer that holds

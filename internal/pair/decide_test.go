@@ -2,6 +2,7 @@ package pair
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -53,6 +54,25 @@ func withBalancer(o Observation, second AdminState) Observation {
 	return o
 }
 
+// withFirst changes the admin state of the first unit.
+func withFirst(o Observation, admin AdminState) Observation {
+	o = withBalancer(o, o.Balancers[0].Pools[0].Members[1].Admin)
+	o.Balancers[0].Pools[0].Members[0].Admin = admin
+	return o
+}
+
+func withoutFirst(o Observation) Observation {
+	o = withBalancer(o, AdminNone)
+	o.Balancers[0].Pools[0].Members = o.Balancers[0].Pools[0].Members[1:]
+	return o
+}
+
+func withHealth(o Observation, address string, up bool) Observation {
+	o = withBalancer(o, AdminNone)
+	o.Balancers[0].Health = []HealthSeen{{Rule: "check", Address: netip.MustParseAddr(address), Up: up, Reason: "Down_Probe_TcpProbeTimeout"}}
+	return o
+}
+
 func TestClassifyNamesWhatIsSeen(t *testing.T) {
 	tests := []struct {
 		name          string
@@ -99,13 +119,12 @@ func everyCase(visit func(*Facts)) {
 			for _, st := range stances {
 				for _, fence := range []Consent{ConsentUnset, Never, Ask, Allowed} {
 					for _, hold := range holds {
-						for _, loser := range []Role{RoleUnknown, First, Second} {
+						for _, obstacle := range obstacles {
 							for _, proof := range proofs {
-								for bits := range 64 {
-									b := func(i int) bool { return bits>>i&1 == 1 }
+								for bits := range 4 {
 									visit(&Facts{
-										Situation: situation, Belief: belief, Stance: st, Fence: fence, Hold: hold, Loser: loser, Proof: proof,
-										SurvivorServes: b(0), Settled: b(1), FenceSafe: b(2), Limited: b(3), BalancersRead: b(4), Foreign: b(5),
+										Situation: situation, Belief: belief, Stance: st, Fence: fence, Hold: hold, Obstacle: obstacle, Proof: proof,
+										SurvivorServes: bits&1 == 1, Settled: bits&2 == 2,
 									})
 								}
 							}
@@ -162,19 +181,25 @@ func TestTableKeepsThePromises(t *testing.T) {
 		switch row.Acts {
 		case "fence":
 			if f.Situation != BothActive || f.Belief != Confirmed || f.Stance != StanceAuto || f.Fence != Allowed ||
-				f.Proof != ProofTwoKinds || !f.FenceSafe || f.Limited || !f.BalancersRead || f.Foreign || f.Hold != HoldNone || f.Loser == RoleUnknown {
+				f.Proof != ProofTwoKinds || f.Obstacle != ObstacleNone || f.Hold != HoldNone {
 				t.Fatalf("row %s fences on %+v", row.Name, *f)
 			}
 		case "renew":
-			if f.Situation != BothActive || f.Stance != StanceAuto || f.Proof == ProofNone || f.Hold != HoldDue {
+			if f.Situation != BothActive || f.Stance != StanceAuto || f.Fence != Allowed || f.Proof == ProofNone || f.Hold != HoldDue {
 				t.Fatalf("row %s renews on %+v", row.Name, *f)
 			}
 		case "release":
 			if f.Hold == HoldNone {
 				t.Fatalf("row %s releases nothing on %+v", row.Name, *f)
 			}
+		case "forget":
+			if f.Hold != HoldErased {
+				t.Fatalf("row %s forgets what stands on %+v", row.Name, *f)
+			}
 		default:
-			if f.Hold == HoldExpired || f.Hold != HoldNone && (f.Stance != StanceAuto || !f.SurvivorServes || f.Situation != BothActive && f.Settled) {
+			mustGo := f.Hold == HoldExpired || f.Hold == HoldOpposed
+			mayStay := f.Stance == StanceAuto && f.Fence == Allowed && f.SurvivorServes && (f.Situation == BothActive || !f.Settled)
+			if mustGo || f.Hold != HoldNone && !mayStay {
 				t.Fatalf("row %s leaves an admin state of ours standing on %+v", row.Name, *f)
 			}
 		}
@@ -196,6 +221,10 @@ func run(in *Input, seen ...Observation) []Decision {
 		in.Observation = o
 		d := Decide(in)
 		in.Record = d.Record
+		in.Record.Admin = slices.Clone(in.Record.Admin)
+		for n := range in.Record.Admin {
+			in.Record.Admin[n].Landed = true // control has seen it in place
+		}
 		out = append(out, d)
 	}
 	return out
@@ -247,6 +276,14 @@ func TestDecideFollowsASequence(t *testing.T) {
 		{"policy never explains", func(in *Input) { in.Definition.Failover.Fence = Never }, []Observation{healthy, both, both, both}, []string{"healthy", "glimpsed", "suspected", "both-active-policy"}},
 		{"a pause does nothing", func(in *Input) { in.Record.Pause = &Pause{Owner: "me"} }, []Observation{healthy, both, both, both}, []string{"paused", "paused", "paused", "paused"}},
 		{"hold-down stops a second move", func(in *Input) { in.Record.Moves = []time.Time{noon.Add(-5 * time.Minute)} }, []Observation{healthy, both, both, both}, []string{"healthy", "glimpsed", "suspected", "both-active-limited"}},
+		{"our admin state that is gone is forgotten, and hold-down stops another fence", nil, []Observation{healthy, both, both, both, fenced, both, both},
+			[]string{"healthy", "glimpsed", "suspected", "fence", "fence-stands", "fence-erased", "both-active-limited"}},
+		{"the fence goes first when somebody sets the survivor Down", nil, []Observation{healthy, both, both, both, withFirst(fenced, AdminDown)},
+			[]string{"healthy", "glimpsed", "suspected", "fence", "release-opposed"}},
+		{"no fence where the load balancer does not see the survivor", nil, []Observation{healthy, both, both, withHealth(both, "10.0.0.4", false)},
+			[]string{"healthy", "glimpsed", "suspected", "both-active-unreachable"}},
+		{"no fence that would empty a pool", nil, []Observation{healthy, both, both, withoutFirst(both)},
+			[]string{"healthy", "glimpsed", "suspected", "both-active-unreachable"}},
 		{"somebody else's Down is left alone", nil, []Observation{healthy, both, both, withBalancer(both, AdminDown)}, []string{"healthy", "glimpsed", "suspected", "both-active-foreign"}},
 	}
 	for _, tt := range tests {
@@ -295,6 +332,57 @@ func TestFirstIsFencedOnlyWithoutPreference(t *testing.T) {
 		if got.Row != want || got.Facts.Loser != First {
 			t.Errorf("haprefered read back as %v: row %s, loser %v; want %s, first", read, got.Row, got.Facts.Loser, want)
 		}
+	}
+}
+
+// TestClocksThatStep: what was stored by a clock that was ahead binds nobody.
+func TestClocksThatStep(t *testing.T) {
+	t.Run("a suspicion counted in the future is counted anew", func(t *testing.T) {
+		in := Input{Definition: definition()}
+		run(&in, observed(at(CheckServing, Active), at(CheckIdle, Standby)))
+		in.Record.Suspicion = Suspicion{Situation: NoneActive, Since: noon.Add(time.Hour), Count: 1, CountedAt: noon.Add(time.Hour)}
+		silent := observed(at(CheckSilent, StateUnknown), at(CheckSilent, StateUnknown))
+		if got := rowNames(run(&in, silent, silent, silent)); got[2] != "none-active" {
+			t.Errorf("rows %v, want none-active at the third look", got)
+		}
+	})
+	t.Run("a hold that ends later than we ever set one is expired", func(t *testing.T) {
+		in := Input{Definition: definition()}
+		in.Record.Admin = []AdminHold{{LoadBalancer: "ilb", Pool: "pool", Unit: Second, State: AdminDown, Deadline: noon.Add(time.Hour), Landed: true}}
+		both := withBalancer(observed(at(CheckServing, Active), at(CheckServing, Active)), AdminDown)
+		if got := run(&in, both)[0]; got.Row != "release-expired" {
+			t.Errorf("row %s, want release-expired", got.Row)
+		}
+	})
+	t.Run("a lease from far in the future holds nobody off", func(t *testing.T) {
+		l := Lease{Owner: "other", Until: noon.Add(time.Hour)}
+		if l.HeldByOther("me", noon, time.Second) {
+			t.Error("honoured")
+		}
+		if l.Until = noon.Add(time.Minute); !l.HeldByOther("me", noon, time.Second) {
+			t.Error("a lease of a minute is not honoured")
+		}
+	})
+	t.Run("a boot in the future grants no grace", func(t *testing.T) {
+		rec := Record{}
+		rec.Units[1].StartedAt = noon.Add(time.Hour)
+		o := observed(at(CheckServing, Active), at(CheckSilent, StateUnknown))
+		if got := Classify(&o, &rec); got != Degraded {
+			t.Errorf("seen %v, want degraded", got)
+		}
+	})
+}
+
+// TestWordsOfANewerRelease: a stored word that is not known says that the pair
+// is too new, and a message keeps what can be read.
+func TestWordsOfANewerRelease(t *testing.T) {
+	var rec Record
+	if err := json.Unmarshal([]byte(`{"v":1,"minReader":1,"situation":"sideways"}`), &rec); !errors.Is(err, ErrTooNew) {
+		t.Errorf("record: got %v, want ErrTooNew", err)
+	}
+	var m Message
+	if err := json.Unmarshal([]byte(`{"v":1,"kind":"wake","pairs":["a"],"cause":{"kind":"job","evidence":[{"kind":"melted","vm":"x"}]}}`), &m); err != nil || m.Cause.Kind != CauseUnknown || len(m.Pairs) != 1 {
+		t.Errorf("message: got %+v, %v", m, err)
 	}
 }
 

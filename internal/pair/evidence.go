@@ -22,11 +22,15 @@ var evidenceNames = names{"unknown", "available", "unavailable", "degraded", "st
 func (k EvidenceKind) String() string               { return evidenceNames.text(uint8(k)) }
 func (k EvidenceKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-// UnmarshalText reads the stored form.
+// UnmarshalText reads the stored form. A word of a newer release is read as
+// unknown: the message it stands in still says who shall be looked at.
 func (k *EvidenceKind) UnmarshalText(b []byte) error {
 	v, err := evidenceNames.parse("evidence", b)
+	if err != nil {
+		v = uint8(EvidenceUnknown)
+	}
 	*k = EvidenceKind(v)
-	return err
+	return nil
 }
 
 // Evidence is one fact about a VM that an event brought.
@@ -70,9 +74,13 @@ var causeNames = names{"unknown", "sweep", "vm", "resource", "again", "person"}
 func (c CauseKind) String() string               { return causeNames.text(uint8(c)) }
 func (c CauseKind) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// UnmarshalText reads the stored form.
+// UnmarshalText reads the stored form. A word of a newer release is read as
+// unknown: the message it stands in still says who shall be looked at.
 func (c *CauseKind) UnmarshalText(b []byte) error {
 	v, err := causeNames.parse("cause", b)
+	if err != nil {
+		v = uint8(CauseUnknown)
+	}
 	*c = CauseKind(v)
-	return err
+	return nil
 }

@@ -1,6 +1,9 @@
 package pair
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Stance is what Tandem may do about a pair at this moment, from the pair's
 // mode, the global limit and a person's pause.
@@ -77,20 +80,23 @@ func (p *Proof) UnmarshalText(t []byte) error {
 	return err
 }
 
-// Hold is whether an admin state of ours stands.
+// Hold is how an admin state of ours stands.
 type Hold uint8
 
 // The holds.
 const (
-	HoldNone Hold = iota
-	HoldStanding
-	HoldDue     // standing, and more than half of its time is gone
-	HoldExpired // its deadline has passed
+	HoldNone     Hold = iota
+	HoldSent          // it was decided, but not seen in place yet
+	HoldStanding      // it was seen in place
+	HoldDue           // more than half of its time is gone
+	HoldErased        // it was in place, and somebody else has taken it away
+	HoldOpposed       // somebody else has set the survivor Down
+	HoldExpired       // its deadline has passed, or lies farther ahead than we ever set one
 )
 
-var holds = []Hold{HoldNone, HoldStanding, HoldDue, HoldExpired}
+var holds = []Hold{HoldNone, HoldSent, HoldStanding, HoldDue, HoldErased, HoldOpposed, HoldExpired}
 
-var holdNames = names{"none", "standing", "due", "expired"}
+var holdNames = names{"none", "sent", "standing", "due", "erased", "opposed", "expired"}
 
 func (h Hold) String() string               { return holdNames.text(uint8(h)) }
 func (h Hold) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
@@ -99,6 +105,34 @@ func (h Hold) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
 func (h *Hold) UnmarshalText(b []byte) error {
 	v, err := holdNames.parse("hold", b)
 	*h = Hold(v)
+	return err
+}
+
+// Obstacle is what stands in the way of a fence, the first that was found.
+type Obstacle uint8
+
+// The obstacles, in the order in which they are looked for.
+const (
+	ObstacleNone        Obstacle = iota
+	ObstacleUnread               // the load balancers were not read in this pass
+	ObstacleForeign              // somebody else's admin state stands on one of the units
+	ObstacleNoLoser              // it is not known who should yield
+	ObstacleUnreachable          // the load balancer does not carry both, or does not see the survivor serving
+	ObstaclePreference           // when the link heals the survivor would yield
+	ObstacleLimited              // hold-down or the limit of moves forbids another move
+)
+
+var obstacles = []Obstacle{ObstacleNone, ObstacleUnread, ObstacleForeign, ObstacleNoLoser, ObstacleUnreachable, ObstaclePreference, ObstacleLimited}
+
+var obstacleNames = names{"none", "balancers unread", "foreign admin state", "no loser", "survivor unreachable", "preference", "limited"}
+
+func (o Obstacle) String() string               { return obstacleNames.text(uint8(o)) }
+func (o Obstacle) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// UnmarshalText reads the stored form.
+func (o *Obstacle) UnmarshalText(b []byte) error {
+	v, err := obstacleNames.parse("obstacle", b)
+	*o = Obstacle(v)
 	return err
 }
 
@@ -119,38 +153,75 @@ type Facts struct {
 	// Proof is how well it is proved at this moment that both units serve.
 	Proof Proof `json:"proof"`
 	// Loser is the unit that a fence would set Down; unknown when the record
-	// does not tell.
+	// does not tell. The rows do not look at it, people do.
 	Loser Role `json:"loser,omitempty"`
-	// FenceSafe: when the link heals the survivor stays active.
-	FenceSafe bool `json:"fenceSafe"`
-	// Limited: hold-down or the limit of moves forbids another move.
-	Limited bool `json:"limited"`
-	// BalancersRead: the load balancers were read in this pass.
-	BalancersRead bool `json:"balancersRead"`
-	// Foreign: somebody else's admin state stands on one of the units.
-	Foreign bool `json:"foreign"`
+	// Obstacle is what stands in the way of a fence.
+	Obstacle Obstacle `json:"obstacle"`
 }
 
 func facts(in *Input, d *Decision, belief Belief) Facts {
 	def, rec, seen := &in.Definition, &d.Record, &in.Observation
 	f := Facts{
-		Situation:     d.Seen,
-		Belief:        belief,
-		Stance:        stance(def.Mode, in.MaxMode, rec.Pause, d.At),
-		Fence:         def.Failover.Fence,
-		Hold:          holdOf(rec.Admin, d.At),
-		Proof:         proof(def, seen),
-		Settled:       settled(def, d),
-		Loser:         loser(def, rec),
-		Limited:       limited(def.Failover, rec.Moves, d.At),
-		BalancersRead: len(seen.Balancers) > 0 && len(seen.Balancers) == len(def.LoadBalancers),
-		Foreign:       foreign(def, rec, seen),
+		Situation: d.Seen,
+		Belief:    belief,
+		Stance:    stance(def.Mode, in.MaxMode, rec.Pause, d.At),
+		Fence:     def.Failover.Fence,
+		Hold:      holdOf(def, rec, seen, d.At),
+		Settled:   settled(def, d),
+		Proof:     proof(def, seen),
+		Loser:     loser(def, rec),
 	}
-	f.FenceSafe = f.Loser == Second || f.Loser == First && preferNone(seen)
+	f.Obstacle = obstacle(def, rec, seen, f.Loser, d.At)
 	if f.Hold != HoldNone {
 		f.SurvivorServes = fresh(seen, rec.Admin[0].Unit.Other())
 	}
 	return f
+}
+
+// obstacle finds the first thing that stands in the way of a fence.
+func obstacle(def *Definition, rec *Record, seen *Observation, loser Role, now time.Time) Obstacle {
+	switch {
+	case len(seen.Balancers) == 0 || len(seen.Balancers) != len(def.LoadBalancers):
+		return ObstacleUnread
+	case foreign(def, rec, seen):
+		return ObstacleForeign
+	case loser == RoleUnknown:
+		return ObstacleNoLoser
+	case !fenceable(def, seen, loser):
+		return ObstacleUnreachable
+	case loser == First && !preferNone(seen):
+		return ObstaclePreference
+	case limited(def.Failover, rec.Moves, now):
+		return ObstacleLimited
+	default:
+		return ObstacleNone
+	}
+}
+
+// fenceable reports whether the survivor takes over wherever the loser is set
+// Down: it is in every pool that the loser is in, and no load balancer says
+// that its probe does not reach it. Without that a fence would empty a pool.
+func fenceable(def *Definition, seen *Observation, loser Role) bool {
+	down, up := def.Units.Of(loser).Address, def.Units.Of(loser.Other()).Address
+	pools := 0
+	for i := range seen.Balancers {
+		b := &seen.Balancers[i]
+		for _, h := range b.Health {
+			if h.Address == up && !h.Up {
+				return false
+			}
+		}
+		for _, p := range b.Pools {
+			hasLoser := slices.ContainsFunc(p.Members, func(m MemberSeen) bool { return m.Address == down })
+			if hasLoser && !slices.ContainsFunc(p.Members, func(m MemberSeen) bool { return m.Address == up }) {
+				return false
+			}
+			if hasLoser {
+				pools++
+			}
+		}
+	}
+	return pools > 0
 }
 
 // stance lowers the pair's mode by the global limit and by a pause.
@@ -170,20 +241,68 @@ func stance(mode, limit Mode, p *Pause, now time.Time) Stance {
 	}
 }
 
-func holdOf(holds []AdminHold, now time.Time) Hold {
-	h := HoldNone
-	for _, a := range holds {
+// holdOf says how our admin states stand, the most urgent one first.
+func holdOf(def *Definition, rec *Record, seen *Observation, now time.Time) Hold {
+	if len(rec.Admin) == 0 {
+		return HoldNone
+	}
+	h := HoldStanding
+	for _, a := range rec.Admin {
 		left := a.Deadline.Sub(now)
 		switch {
-		case left <= 0:
+		case left <= 0 || left > FenceFor+bootSkew:
 			return HoldExpired
-		case left <= FenceFor/2:
+		case !a.Landed:
+			h = HoldSent
+		case left <= FenceFor/2 && h != HoldSent:
 			h = HoldDue
-		case h == HoldNone:
-			h = HoldStanding
 		}
 	}
-	return h
+	switch {
+	case opposed(def, rec, seen):
+		return HoldOpposed
+	case h != HoldSent && erased(def, rec, seen):
+		return HoldErased
+	default:
+		return h
+	}
+}
+
+// opposed reports whether somebody set the survivor of our fence Down.
+func opposed(def *Definition, rec *Record, seen *Observation) bool {
+	for _, a := range rec.Admin {
+		if adminSeen(seen, a.LoadBalancer, a.Pool, def.Units.Of(a.Unit.Other())) == AdminDown {
+			return true
+		}
+	}
+	return false
+}
+
+// erased reports whether one of our admin states, once seen in place, is not
+// there any more.
+func erased(def *Definition, rec *Record, seen *Observation) bool {
+	for _, a := range rec.Admin {
+		now := adminSeen(seen, a.LoadBalancer, a.Pool, def.Units.Of(a.Unit))
+		if now != AdminUnknown && now != a.State {
+			return true
+		}
+	}
+	return false
+}
+
+// adminSeen is the admin state of a unit in a pool, unknown where it was not
+// read.
+func adminSeen(seen *Observation, balancer, pool string, u Unit) AdminState {
+	for _, b := range seen.Balancers {
+		for _, p := range b.Pools {
+			for _, m := range p.Members {
+				if b.Name == balancer && p.Name == pool && m.Address == u.Address {
+					return m.Admin
+				}
+			}
+		}
+	}
+	return AdminUnknown
 }
 
 // fresh reports whether the unit answered 200 within FreshFor before now. An

@@ -38,10 +38,10 @@ type IntentState uint8
 // The states of an intent. Done means seen to be done, not answered with
 // success.
 const (
-	IntentOpen IntentState = iota
-	IntentBegun
-	IntentDone
-	IntentAbandoned
+	IntentOpen      IntentState = iota // no write was sent
+	IntentBegun                        // a write may have been sent
+	IntentDone                         // its effect was seen
+	IntentAbandoned                    // given up
 )
 
 var intentStateNames = names{"open", "begun", "done", "abandoned"}
@@ -78,10 +78,12 @@ type Intent struct {
 	Rewrite bool `json:"rewrite,omitempty"`
 
 	// Token resumes a running platform operation in another process.
-	Token    string    `json:"token,omitempty"`
-	Attempts int       `json:"attempts,omitempty"`
-	BegunAt  time.Time `json:"begunAt,omitzero"`
-	LastErr  string    `json:"lastError,omitempty"`
+	Token    string `json:"token,omitempty"`
+	Attempts int    `json:"attempts,omitempty"`
+	// NotBefore is when the next attempt may begin, after one that failed.
+	NotBefore time.Time `json:"notBefore,omitzero"`
+	BegunAt   time.Time `json:"begunAt,omitzero"`
+	LastErr   string    `json:"lastError,omitempty"`
 
 	Unknown map[string]json.RawMessage `json:"-"`
 }

@@ -68,11 +68,15 @@ type Lease struct {
 	Generation uint64    `json:"generation,omitempty"`
 }
 
+// LeaseMax is the longest that a lease may last. One that ends later was taken
+// by a clock that was ahead, and binds nobody.
+const LeaseMax = 6 * time.Minute
+
 // HeldByOther reports whether another worker than owner holds the lease at the
 // time now. Clocks of workers differ, so a lease is honoured for skew longer
 // than it says.
 func (l Lease) HeldByOther(owner string, now time.Time, skew time.Duration) bool {
-	return l.Owner != "" && l.Owner != owner && now.Before(l.Until.Add(skew))
+	return l.Owner != "" && l.Owner != owner && now.Before(l.Until.Add(skew)) && !l.Until.After(now.Add(LeaseMax))
 }
 
 // Suspicion is a situation that was seen but is not believed yet.
@@ -95,6 +99,9 @@ type AdminHold struct {
 	Reason       string     `json:"reason"`
 	Since        time.Time  `json:"since"`
 	Deadline     time.Time  `json:"deadline"`
+	// Landed is set when the admin state was seen in place. Until then its write
+	// may still be on its way, so that reading None proves nothing.
+	Landed bool `json:"landed,omitempty"`
 }
 
 // Plan is a stored recommendation. The hash names exactly these intents on

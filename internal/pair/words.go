@@ -256,6 +256,10 @@ func (p *Power) UnmarshalText(b []byte) error {
 	return err
 }
 
+// errWord marks a word that this release does not know. In a stored form it was
+// written by a newer release.
+var errWord = fmt.Errorf("word not known: %w", ErrTooNew)
+
 // names maps the values of one closed set, 0 upwards, to their words. One
 // table for both directions keeps logs, stored rows and files in step.
 type names []string
@@ -273,5 +277,5 @@ func (n names) parse(what string, b []byte) (uint8, error) {
 			return uint8(i), nil
 		}
 	}
-	return 0, fmt.Errorf("%s %q: expected one of %s", what, b, strings.Join(n[1:], ", "))
+	return 0, fmt.Errorf("%s %q: expected one of %s: %w", what, b, strings.Join(n[1:], ", "), errWord)
 }

@@ -251,13 +251,17 @@ func actionsOf(ops []op) ([]aztables.TransactionAction, error) {
 	actions := make([]aztables.TransactionAction, len(ops))
 	for i, o := range ops {
 		etag := azcore.ETag(o.row.etag)
-		action := aztables.TransactionAction{ActionType: aztables.TransactionTypeAdd}
+		var action aztables.TransactionAction
 		switch o.kind {
+		case opInsert:
+			action = aztables.TransactionAction{ActionType: aztables.TransactionTypeAdd}
 		case opReplace:
 			action = aztables.TransactionAction{ActionType: aztables.TransactionTypeUpdateReplace, IfMatch: &etag}
 		case opRemove:
 			action = aztables.TransactionAction{ActionType: aztables.TransactionTypeDelete, IfMatch: &etag}
 			o.row.props = nil
+		default:
+			return nil, fmt.Errorf("%s %s: %w", o.kind, o.row.key, pair.ErrInvalid)
 		}
 		var err error
 		if action.Entity, err = json.Marshal(o.row); err != nil {

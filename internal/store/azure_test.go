@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"os"
@@ -38,7 +37,7 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	if running.server != nil {
 		if err := running.server.Stop(); err != nil {
-			log.Print(err)
+			fmt.Fprintln(os.Stderr, err)
 			code = max(code, 1)
 		}
 	}
@@ -174,7 +173,8 @@ func TestAFailureBecomesAKindAndAWriteIsNeverRepeated(t *testing.T) {
 				return nil, io.ErrUnexpectedEOF
 			},
 			read: pair.ErrUnreachable, write: pair.ErrUnknownOutcome, reads: 1 + readRetries, landed: true,
-		}, {
+		},
+		{
 			name: "a connection cut within the answer leaves a write unknown",
 			fault: func(_ *http.Request, send func() (*http.Response, error)) (*http.Response, error) {
 				resp, err := send()
@@ -184,7 +184,8 @@ func TestAFailureBecomesAKindAndAWriteIsNeverRepeated(t *testing.T) {
 				return resp, err
 			},
 			read: pair.ErrUnreachable, write: pair.ErrUnknownOutcome, reads: 1 + readRetries, landed: true,
-		}, {
+		},
+		{
 			name: "an answer later than the timeout leaves a write unknown",
 			fault: func(req *http.Request, send func() (*http.Response, error)) (*http.Response, error) {
 				<-req.Context().Done()

@@ -113,7 +113,7 @@ func readAnswer(r io.Reader) (batchPart, error) {
 	if err != nil {
 		return batchPart{}, err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	answer := batchPart{status: resp.StatusCode, etag: resp.Header.Get("ETag")}
 	if answer.status < http.StatusBadRequest {
 		return answer, nil

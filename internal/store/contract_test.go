@@ -830,7 +830,10 @@ func testManyPairs(t *testing.T, a account) {
 	diff(t, collect(t, a.Pairs(ctx)), want)
 	diff(t, collect(t, a.Due(ctx, noon)), due)
 	diff(t, collect(t, a.Due(ctx, noon.Add(time.Millisecond))), want)
-	for range a.Pairs(ctx) {
+	for name, err := range a.Pairs(ctx) {
+		if err != nil || name != want[0] {
+			t.Errorf("the first pair is %q, %v; want %q", name, err, want[0])
+		}
 		break // stopping early is fine
 	}
 }
@@ -1048,6 +1051,9 @@ func testTooNew(t *testing.T, a account) {
 	}
 	change(t, a.Store, tablePairs, "edge-x", keyDefinition, func(p map[string]any) { p[propData] = `{"units":` })
 	change(t, a.Store, tablePairs, "edge-x", prefixIntent+snap.Intents[0].ID, func(p map[string]any) { p[propMinReader] = 1 })
+	_, err = a.Load(ctx, "edge-x")
+	wantKind(t, err, pair.ErrTooNew) // a word that is not known was written by a newer release
+	change(t, a.Store, tablePairs, "edge-x", prefixIntent+snap.Intents[0].ID, func(p map[string]any) { p[propData] = `{"kind":` })
 	_, err = a.Load(ctx, "edge-x")
 	wantKind(t, err, pair.ErrUnreadable)
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"tandem/internal/pair"
 )
@@ -143,17 +145,54 @@ func (t *transaction) redefine(d pair.Definition) (uint64, error) {
 		return 0, err
 	}
 	rec.Epoch++
-	record, _, err := nextRecord(stored, rec)
+	definition, was, err := t.p.definition()
 	if err != nil {
 		return 0, err
 	}
-	definition, _, err := t.p.definition()
+	if err := t.mayMove(was, d, rec); err != nil {
+		return 0, err
+	}
+	forgetUnits(&rec, was, d)
+	record, _, err := nextRecord(stored, rec)
 	if err != nil {
 		return 0, err
 	}
 	next, err := definition.with(d)
 	t.ops = append(t.ops, record.replace(), next.replace())
 	return rec.Epoch, err
+}
+
+// mayMove refuses a definition that would lose sight of an admin state of ours:
+// holds and intents name their unit by its role, so while one stands, the roles
+// must keep their machines, addresses and place in Azure.
+func (t *transaction) mayMove(was, d pair.Definition, rec pair.Record) error {
+	if sameUnits(was, d) {
+		return nil
+	}
+	if len(rec.Admin) == 0 && !slices.ContainsFunc(t.p.rows, func(e entity) bool { return strings.HasPrefix(e.key, prefixIntent) }) {
+		return nil
+	}
+	return fmt.Errorf("other units while an admin state of ours stands in a load balancer: set mode observe, which takes it back, and apply again when tandem status shows none: %w", pair.ErrBusy)
+}
+
+func sameUnits(a, b pair.Definition) bool {
+	for _, r := range pair.Roles {
+		if a.VMID(r) != b.VMID(r) || a.Units.Of(r).Address != b.Units.Of(r).Address {
+			return false
+		}
+	}
+	return true
+}
+
+// forgetUnits drops what is remembered of a machine that is not the unit any
+// more: it would be said of another one.
+func forgetUnits(rec *pair.Record, was, d pair.Definition) {
+	for _, r := range pair.Roles {
+		if was.VMID(r) != d.VMID(r) {
+			rec.Units[r.Index()] = pair.UnitRecord{}
+			rec.LastActive = pair.RoleUnknown
+		}
+	}
 }
 
 // sameDefinition compares what would be stored.

@@ -238,9 +238,9 @@ func TestACrashAnywhereInDefineOrDeleteIsRepairedByRepeatingIt(t *testing.T) {
 func TestAPairOfManyPagesIsReadAsItStoodAtOneMoment(t *testing.T) {
 	e := NewEmbedded(EmbeddedOptions{})
 	other := e.Store(HandleOptions{})
-	snap := define(t, other, definition("edge-weu", 1))
+	define(t, other, definition("edge-weu", 1))
 	stuff(t, other, "edge-weu", pageSize+1)
-	snap = load(t, other, "edge-weu")
+	snap := load(t, other, "edge-weu")
 	reads := 0
 	s := e.Store(HandleOptions{Gate: func(context.Context, bool) error {
 		if reads++; reads == 4 { // between the two pages of the second reading

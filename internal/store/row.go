@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"strconv"
@@ -74,6 +75,9 @@ func (r row) read(value any) error {
 	err := json.Unmarshal(r.data, value)
 	if r.minReader > pair.Version {
 		return fmt.Errorf("read %s, for readers of version %d: %w", r.key, r.minReader, pair.ErrTooNew)
+	}
+	if errors.Is(err, pair.ErrTooNew) { // a word that only a newer release knows
+		return fmt.Errorf("read %s: %w", r.key, err)
 	}
 	if err != nil {
 		return fmt.Errorf("read %s: %w: %w", r.key, pair.ErrUnreadable, err)

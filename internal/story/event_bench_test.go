@@ -233,8 +233,9 @@ func (f *fencing) message() string {
 	return ""
 }
 
-// forget puts the pair back to where it was not fenced, and waits for as long
-// as the units' limit of calls wants.
+// forget puts the pair back to where it was not fenced, and waits until a unit
+// may be called again as if nobody had: events do not come every few
+// milliseconds, and the limit of calls is not what is measured.
 func (f *fencing) forget() {
 	f.b.Helper()
 	ctx := context.WithoutCancel(f.b.Context())
@@ -250,5 +251,5 @@ func (f *fencing) forget() {
 	if _, err := f.store.Commit(ctx, snap, ch); err != nil {
 		f.b.Fatal(err)
 	}
-	time.Sleep(350 * time.Millisecond)
+	time.Sleep(600 * time.Millisecond)
 }

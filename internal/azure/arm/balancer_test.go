@@ -154,10 +154,11 @@ func TestWaitsComeFromTheSeed(t *testing.T) {
 			}
 			return time.Since(start)
 		}
-		if waited(1) != waited(1) {
+		one, again, other := waited(1), waited(1), waited(2)
+		if one != again {
 			t.Error("equal seeds wait differently")
 		}
-		if waited(1) == waited(2) {
+		if one == other {
 			t.Error("other seeds wait equally")
 		}
 	})
@@ -197,14 +198,30 @@ func TestHealth(t *testing.T) {
 		took    time.Duration
 		logs    string // part of the only line, empty where there is none
 	}{
-		{"a healthy pair", accepted, []reply{{body: file(t, "lb-rule-health.response.json")}},
-			[]pair.HealthSeen{up(first, "Up_Probe_Success"), down(second, "Down_Probe_HttpStatusCodeError")}, 2 * time.Second, ""},
-		{"admin states show", accepted, []reply{{body: file(t, "lb-rule-health.adminstate.response.json")}},
-			[]pair.HealthSeen{up(first, "Up_Admin"), down(second, "Down_Admin")}, 2 * time.Second, ""},
-		{"an answer that takes a while is waited for", accepted, []reply{{status: 202}, {status: 202, header: header("Retry-After", "3")}, {body: file(t, "lb-rule-health.response.json")}},
-			[]pair.HealthSeen{up(first, "Up_Probe_Success"), down(second, "Down_Probe_HttpStatusCodeError")}, 6 * time.Second, ""},
-		{"a stopped VM has empty values and is found by its interface", accepted, []reply{{body: `{"loadBalancerBackendAddresses":[{"ipAddress":"","networkInterfaceIPConfigurationId":"` + nicsPath + `lm-2-nic/ipConfigurations/ipconfig1","state":"","reason":""}]}`}},
-			[]pair.HealthSeen{down(second, "")}, 2 * time.Second, ""},
+		{
+			"a healthy pair", accepted,
+			[]reply{{body: file(t, "lb-rule-health.response.json")}},
+			[]pair.HealthSeen{up(first, "Up_Probe_Success"), down(second, "Down_Probe_HttpStatusCodeError")},
+			2 * time.Second, "",
+		},
+		{
+			"admin states show", accepted,
+			[]reply{{body: file(t, "lb-rule-health.adminstate.response.json")}},
+			[]pair.HealthSeen{up(first, "Up_Admin"), down(second, "Down_Admin")},
+			2 * time.Second, "",
+		},
+		{
+			"an answer that takes a while is waited for", accepted,
+			[]reply{{status: 202}, {status: 202, header: header("Retry-After", "3")}, {body: file(t, "lb-rule-health.response.json")}},
+			[]pair.HealthSeen{up(first, "Up_Probe_Success"), down(second, "Down_Probe_HttpStatusCodeError")},
+			6 * time.Second, "",
+		},
+		{
+			"a stopped VM has empty values and is found by its interface", accepted,
+			[]reply{{body: `{"loadBalancerBackendAddresses":[{"ipAddress":"","networkInterfaceIPConfigurationId":"` + nicsPath + `lm-2-nic/ipConfigurations/ipconfig1","state":"","reason":""}]}`}},
+			[]pair.HealthSeen{down(second, "")},
+			2 * time.Second, "",
+		},
 		{"strangers are left out", accepted, []reply{{body: `{"loadBalancerBackendAddresses":[{"ipAddress":"10.0.2.77","state":"Up"},null,{}]}`}}, nil, 2 * time.Second, ""},
 		{"an answer that does not come is unknown", accepted, []reply{{status: 202}}, nil, healthBudget, "no answer"},
 		{"a poll that hangs is unknown", accepted, []reply{{hang: true}}, nil, healthBudget, "no answer"},

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -63,12 +64,12 @@ func (k *call) failed(err error) error {
 	case k.write && k.sent.Load() && !dialing(err) && (canceled || late):
 		return fmt.Errorf("%s: %w: %w", k.what, pair.ErrUnknownOutcome, err)
 	case k.write && k.sent.Load() && !dialing(err):
-		// Not wrapped: whatever it is, it must not look like another kind.
-		return fmt.Errorf("%s: %w: %v", k.what, pair.ErrUnknownOutcome, err)
+		// Its text only: whatever it is, it must not look like another kind.
+		return fmt.Errorf("%s: %w: %s", k.what, pair.ErrUnknownOutcome, err.Error())
 	case canceled, hasKind(err):
 		return fmt.Errorf("%s: %w", k.what, err)
 	case !late && k.resp != nil && k.resp.StatusCode < http.StatusBadRequest:
-		return fmt.Errorf("%s: %w: %v%s", k.what, pair.ErrUnreadable, err, correlation(k.resp))
+		return fmt.Errorf("%s: %w: %s%s", k.what, pair.ErrUnreadable, err.Error(), correlation(k.resp)) // its text only, as above
 	default:
 		return fmt.Errorf("%s: %w: %w", k.what, pair.ErrUnreachable, err)
 	}
@@ -216,8 +217,8 @@ func (a answer) kind(write bool) error {
 	if write && (a.status >= http.StatusInternalServerError || a.status == http.StatusRequestTimeout) {
 		return pair.ErrUnknownOutcome
 	}
-	for i := len(a.codes) - 1; i >= 0; i-- {
-		if kind := kindOf(a.codes[i]); kind != nil {
+	for _, code := range slices.Backward(a.codes) {
+		if kind := kindOf(code); kind != nil {
 			return kind
 		}
 	}

@@ -37,6 +37,9 @@ type poolWritten struct{}
 // pool that the decision was made on. It returns as soon as the platform has
 // taken the write; Poll tells how it goes on.
 //
+// last is asked right before the write is sent, when everything slow is over;
+// its error is returned as it is, and nothing is written then.
+//
 // Nothing is written when the admin state is already the wanted one, unless
 // the change asks for it to supersede an earlier write. Errors
 // are of these kinds: ErrConflict when the pool has another ETag than the
@@ -45,7 +48,7 @@ type poolWritten struct{}
 // first two as *pair.Waiting where it says how long; ErrUnknownOutcome when
 // the write went out and nothing is known of it; ErrInvalid when the change
 // itself cannot be right. A write is sent once, never again.
-func (c *Client) BeginAdminState(ctx context.Context, ch pair.AdminChange) (pair.Operation, error) {
+func (c *Client) BeginAdminState(ctx context.Context, ch pair.AdminChange, last func(context.Context) error) (pair.Operation, error) {
 	what := fmt.Sprintf("set admin state %s of %s in pool %s of load balancer %s", ch.Want, ch.Address, ch.Pool, ch.LoadBalancer.Name())
 	address, err := c.poolURL(ch)
 	if err != nil {
@@ -64,6 +67,9 @@ func (c *Client) BeginAdminState(ctx context.Context, ch pair.AdminChange) (pair
 	}
 	if m.admin == ch.Want && !ch.Rewrite {
 		return pair.Operation{Done: true}, nil
+	}
+	if err := last(ctx); err != nil {
+		return pair.Operation{}, err
 	}
 	return c.writePool(ctx, what, address, pool.etag, pool.with(m, ch.Want))
 }

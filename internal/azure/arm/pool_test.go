@@ -27,10 +27,14 @@ func TestAPoolWriteChangesOneWord(t *testing.T) {
 		want     pair.AdminState
 		old, new string // the only difference between what was read and what is written
 	}{
-		{"an admin state that is there is replaced", "10.0.2.4", pair.AdminDown,
-			`"adminState" :  "None" ,`, `"adminState" :  "Down" ,`},
-		{"an admin state that was never set is added", "10.0.2.5", pair.AdminUp,
-			`"rg-lm_lm-2-nicipconfig1","properties":{`, `"rg-lm_lm-2-nicipconfig1","properties":{"adminState":"Up",`},
+		{
+			"an admin state that is there is replaced", "10.0.2.4", pair.AdminDown,
+			`"adminState" :  "None" ,`, `"adminState" :  "Down" ,`,
+		},
+		{
+			"an admin state that was never set is added", "10.0.2.5", pair.AdminUp,
+			`"rg-lm_lm-2-nicipconfig1","properties":{`, `"rg-lm_lm-2-nicipconfig1","properties":{"adminState":"Up",`,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -44,7 +48,7 @@ func TestAPoolWriteChangesOneWord(t *testing.T) {
 			p.on("PUT", poolPath, taken(home))
 			ch := fence()
 			ch.Address, ch.Want = addr(tt.address), tt.want
-			op, err := p.client(Options{}).BeginAdminState(t.Context(), ch)
+			op, err := p.client(Options{}).BeginAdminState(t.Context(), ch, allowed)
 			if err != nil || op.Done || op.Token == "" || op.After != 3*time.Second {
 				t.Fatalf("got %+v, %v", op, err)
 			}
@@ -75,7 +79,7 @@ func TestAPoolWriteIsFinishedByAnotherClient(t *testing.T) {
 	p.on("PUT", poolPath, taken(server.URL))
 	p.on("GET", opPath, reply{body: `{"status":"InProgress"}`, header: header("Retry-After", "7")}, reply{body: `{"status":"Succeeded"}`})
 
-	begun, err := p.client(Options{Cloud: at(server.URL), Transport: server.Client()}).BeginAdminState(t.Context(), fence())
+	begun, err := p.client(Options{Cloud: at(server.URL), Transport: server.Client()}).BeginAdminState(t.Context(), fence(), allowed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +113,7 @@ func TestAPoolWriteMayBeDoneAtOnce(t *testing.T) {
 	p := newPlatform(t)
 	p.on("GET", poolPath, reply{body: file(t, "pool-by-interface.json")})
 	p.on("PUT", poolPath, reply{header: header("Azure-AsyncOperation", home+opPath), body: `{"properties":{"provisioningState":"Succeeded"}}`})
-	op, err := p.client(Options{}).BeginAdminState(t.Context(), fence())
+	op, err := p.client(Options{}).BeginAdminState(t.Context(), fence(), allowed)
 	if err != nil || op != (pair.Operation{Done: true}) {
 		t.Fatalf("got %+v, %v", op, err)
 	}
@@ -149,7 +153,7 @@ func TestNothingIsWritten(t *testing.T) {
 			if tt.change != nil {
 				tt.change(&ch)
 			}
-			op, err := p.client(Options{}).BeginAdminState(t.Context(), ch)
+			op, err := p.client(Options{}).BeginAdminState(t.Context(), ch, allowed)
 			if !errors.Is(err, tt.want) || op.Done != (tt.want == nil) {
 				t.Fatalf("got %+v, %v; want %v", op, err, tt.want)
 			}
@@ -166,7 +170,7 @@ func TestARewriteIsSentAlthoughItReadsRight(t *testing.T) {
 	p.on("PUT", poolPath, taken(home))
 	ch := fence()
 	ch.Want, ch.Rewrite = pair.AdminNone, true
-	if op, err := p.client(Options{}).BeginAdminState(t.Context(), ch); err != nil || op.Done {
+	if op, err := p.client(Options{}).BeginAdminState(t.Context(), ch, allowed); err != nil || op.Done {
 		t.Fatalf("got %+v, %v; want a running write that supersedes the earlier one", op, err)
 	}
 	if puts := p.seen("PUT"); len(puts) != 1 || puts[0].header.Get("If-Match") != poolETag {
@@ -174,11 +178,26 @@ func TestARewriteIsSentAlthoughItReadsRight(t *testing.T) {
 	}
 }
 
+func TestTheLastLookStandsRightBeforeTheWrite(t *testing.T) {
+	p := newPlatform(t)
+	p.on("GET", poolPath, reply{body: file(t, "pool-by-interface.json")})
+	p.on("PUT", poolPath, taken(home))
+	speaksAgainst := errors.New("the survivor is gone")
+	reads := 0
+	_, err := p.client(Options{}).BeginAdminState(t.Context(), fence(), func(context.Context) error {
+		reads = len(p.seen("GET"))
+		return speaksAgainst
+	})
+	if !errors.Is(err, speaksAgainst) || len(p.seen("PUT")) != 0 || reads == 0 || reads != len(p.seen("GET")) {
+		t.Errorf("got %v with %d writes, %d of %d reads before the last look", err, len(p.seen("PUT")), reads, len(p.seen("GET")))
+	}
+}
+
 func TestTheETagMayBeInTheHeaderOnly(t *testing.T) {
 	p := newPlatform(t)
 	p.on("GET", poolPath, reply{header: header("ETag", poolETag), body: `{"properties":{"loadBalancerBackendAddresses":[{"properties":{"ipAddress":"10.0.2.4"}}]}}`})
 	p.on("PUT", poolPath, taken(home))
-	if _, err := p.client(Options{}).BeginAdminState(t.Context(), fence()); err != nil {
+	if _, err := p.client(Options{}).BeginAdminState(t.Context(), fence(), allowed); err != nil {
 		t.Fatal(err)
 	}
 	if got := p.seen("PUT")[0].header.Get("If-Match"); got != poolETag {
@@ -220,7 +239,7 @@ func TestAnswersToAPoolWrite(t *testing.T) {
 			p := newPlatform(t)
 			p.on("GET", poolPath, reply{body: file(t, "pool-by-interface.json")})
 			p.on("PUT", poolPath, tt.reply)
-			op, err := p.client(Options{}).BeginAdminState(t.Context(), fence())
+			op, err := p.client(Options{}).BeginAdminState(t.Context(), fence(), allowed)
 			checkKind(t, err, tt.want)
 			if got := pair.RetryAfter(err, 0); got != tt.after {
 				t.Errorf("asks to wait %v, want %v", got, tt.after)
@@ -257,14 +276,14 @@ func TestWhatIsKnownNotToBeSentIsNotUnknown(t *testing.T) {
 		c := p.client(Options{Transport: put(p, func(*http.Request) (*http.Response, error) {
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
 		})})
-		_, err := c.BeginAdminState(t.Context(), fence())
+		_, err := c.BeginAdminState(t.Context(), fence(), allowed)
 		checkKind(t, err, pair.ErrUnreachable)
 	})
 	t.Run("a token that was refused", func(t *testing.T) {
 		p := newPlatform(t)
 		p.on("GET", poolPath, reply{body: pool})
 		c := p.client(Options{Credential: &tokens{left: 3, err: pair.ErrRefused}}) // the pool and two interfaces
-		_, err := c.BeginAdminState(t.Context(), fence())
+		_, err := c.BeginAdminState(t.Context(), fence(), allowed)
 		checkKind(t, err, pair.ErrRefused)
 		if n := len(p.seen("PUT")); n != 0 {
 			t.Errorf("%d writes", n)
@@ -275,7 +294,7 @@ func TestWhatIsKnownNotToBeSentIsNotUnknown(t *testing.T) {
 		p.on("GET", poolPath, reply{body: pool})
 		ctx, cancel := context.WithCancel(t.Context())
 		c := p.client(Options{Credential: &tokens{left: 4, last: cancel}})
-		_, err := c.BeginAdminState(ctx, fence())
+		_, err := c.BeginAdminState(ctx, fence(), allowed)
 		if !errors.Is(err, context.Canceled) || errors.Is(err, pair.ErrUnknownOutcome) {
 			t.Fatalf("got %v", err)
 		}
@@ -293,7 +312,7 @@ func TestATokenThatTakesTooLongIsNotUnknown(t *testing.T) {
 		p.on("GET", poolPath, reply{body: file(t, "pool-by-interface.json")})
 		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 		defer cancel()
-		_, err := p.client(Options{Credential: &tokens{left: 3}}).BeginAdminState(ctx, fence())
+		_, err := p.client(Options{Credential: &tokens{left: 3}}).BeginAdminState(ctx, fence(), allowed)
 		checkKind(t, err, pair.ErrUnreachable)
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("does not keep the context's error: %v", err)
@@ -313,7 +332,7 @@ func TestAWriteReadsTheInterfacesAfresh(t *testing.T) {
 	p.on("GET", nicsPath+"lm-1-nic", reply{body: file(t, "lm-2-nic.json")}) // the addresses were swapped
 	p.on("GET", nicsPath+"lm-2-nic", reply{body: file(t, "lm-1-nic.json")})
 	p.on("PUT", poolPath, taken(home))
-	if _, err := c.BeginAdminState(t.Context(), fence()); err != nil {
+	if _, err := c.BeginAdminState(t.Context(), fence(), allowed); err != nil {
 		t.Fatal(err)
 	}
 	want := `"rg-lm_lm-2-nicipconfig1","properties":{"adminState":"Down",`
@@ -329,7 +348,7 @@ func TestAWriteThatTakesTooLongIsUnknown(t *testing.T) {
 		p.on("PUT", poolPath, reply{hang: true})
 		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 		defer cancel()
-		_, err := p.client(Options{}).BeginAdminState(ctx, fence())
+		_, err := p.client(Options{}).BeginAdminState(ctx, fence(), allowed)
 		checkKind(t, err, pair.ErrUnknownOutcome)
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("does not keep the context's error: %v", err)
@@ -343,7 +362,7 @@ func TestACertificateThatIsNotTrusted(t *testing.T) {
 	server.Config.ErrorLog = discardLog()
 	server.StartTLS()
 	defer server.Close()
-	_, err := p.client(Options{Cloud: at(server.URL), Transport: newTransport()}).BeginAdminState(t.Context(), fence())
+	_, err := p.client(Options{Cloud: at(server.URL), Transport: newTransport()}).BeginAdminState(t.Context(), fence(), allowed)
 	checkKind(t, err, pair.ErrUntrusted)
 	if n := len(p.seen("")); n != 0 {
 		t.Errorf("%d requests went out", n)
@@ -416,7 +435,7 @@ func TestPollOfAResource(t *testing.T) {
 	p.on("GET", poolPath, reply{body: file(t, "pool-by-interface.json")})
 	p.on("PUT", poolPath, reply{status: 201, body: `{"properties":{"provisioningState":"Updating"}}`})
 	c := p.client(Options{})
-	op, err := c.BeginAdminState(t.Context(), fence())
+	op, err := c.BeginAdminState(t.Context(), fence(), allowed)
 	if err != nil || op.Done {
 		t.Fatalf("got %+v, %v", op, err)
 	}

@@ -2,10 +2,9 @@ package arm
 
 import (
 	"testing"
+	"time"
 
 	"tandem/internal/pair"
-
-	"time"
 )
 
 func TestPower(t *testing.T) {

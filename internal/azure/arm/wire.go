@@ -52,7 +52,7 @@ func (w *wire) Do(req *http.Request) (*http.Response, error) {
 }
 
 func readBounded(r io.ReadCloser) ([]byte, error) {
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	body, err := io.ReadAll(io.LimitReader(r, maxAnswer+1))
 	if err != nil {
 		return nil, fmt.Errorf("read the answer: %w", err)

@@ -3,6 +3,7 @@ package events
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"tandem/internal/pair"
@@ -134,10 +135,8 @@ func parseResource(id string) resource {
 	if len(s) < whole || s[0] != "" || s[1] != "subscriptions" || s[3] != "resourcegroups" || s[5] != "providers" {
 		return resource{}
 	}
-	for _, name := range s[:whole][1:] {
-		if name == "" {
-			return resource{}
-		}
+	if slices.Contains(s[:whole][1:], "") {
+		return resource{}
 	}
 	r := resource{kind: s[6] + "/" + s[7], whole: pair.ResourceID(strings.Join(s[:whole], "/"))}
 	if len(s) > whole {

@@ -57,10 +57,16 @@ func TestCustomCloud(t *testing.T) {
 		custom CustomCloud
 		want   cloud.ServiceConfiguration // empty where it is refused
 	}{
-		{"the audience is the endpoint unless it is given", Custom, CustomCloud{Endpoint: "https://management.lab/"},
-			cloud.ServiceConfiguration{Endpoint: "https://management.lab", Audience: "https://management.lab"}},
-		{"a port and an audience of any form are taken as they are", Custom, CustomCloud{Endpoint: "https://management.lab:8443", Audience: "api://stack", Authority: "https://login.lab/adfs"},
-			cloud.ServiceConfiguration{Endpoint: "https://management.lab:8443", Audience: "api://stack"}},
+		{
+			"the audience is the endpoint unless it is given", Custom,
+			CustomCloud{Endpoint: "https://management.lab/"},
+			cloud.ServiceConfiguration{Endpoint: "https://management.lab", Audience: "https://management.lab"},
+		},
+		{
+			"a port and an audience of any form are taken as they are", Custom,
+			CustomCloud{Endpoint: "https://management.lab:8443", Audience: "api://stack", Authority: "https://login.lab/adfs"},
+			cloud.ServiceConfiguration{Endpoint: "https://management.lab:8443", Audience: "api://stack"},
+		},
 		{"a custom cloud needs an endpoint", Custom, CustomCloud{}, cloud.ServiceConfiguration{}},
 		{"tokens do not travel over http", Custom, CustomCloud{Endpoint: "http://management.lab"}, cloud.ServiceConfiguration{}},
 		{"an endpoint has no path", Custom, CustomCloud{Endpoint: "https://management.lab/arm"}, cloud.ServiceConfiguration{}},

@@ -351,7 +351,8 @@ func told(events []arm.Event) []string {
 	return s
 }
 
-func wantResponseError(t *testing.T, err error, status int, code string) *azcore.ResponseError {
+// wantResponseError checks what the SDK made of a refusal and returns the answer.
+func wantResponseError(t *testing.T, err error, status int, code string) *http.Response {
 	t.Helper()
 	var re *azcore.ResponseError
 	if !errors.As(err, &re) {
@@ -360,12 +361,12 @@ func wantResponseError(t *testing.T, err error, status int, code string) *azcore
 	if re.StatusCode != status || re.ErrorCode != code {
 		t.Errorf("got %d %s, want %d %s", re.StatusCode, re.ErrorCode, status, code)
 	}
-	return re
+	return re.RawResponse
 }
 
-func body(t *testing.T, re *azcore.ResponseError) string {
+func body(t *testing.T, resp *http.Response) string {
 	t.Helper()
-	b, err := io.ReadAll(re.RawResponse.Body)
+	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package arm
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -98,13 +99,10 @@ func (m *Manager) misbehave(w http.ResponseWriter, r *http.Request, c *call) {
 		panic(http.ErrAbortHandler)
 	case Cut:
 		panic(http.ErrAbortHandler)
+	default: // Answer; the other kinds do not take the place of a request
+		maps.Copy(w.Header(), c.header)
+		c.fault.failure("").answer().write(w)
 	}
-	f := c.fault.failure("")
-	h := w.Header()
-	for name, values := range c.header {
-		h[name] = values
-	}
-	f.answer().write(w)
 }
 
 // failure is the error that the fault stands for.

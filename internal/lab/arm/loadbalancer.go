@@ -58,7 +58,7 @@ func checkProbe(id string, p document) error {
 	port := number(p, "port", 0)
 	isTCP := strings.EqualFold(protocol, "Tcp")
 	isHTTP := strings.EqualFold(protocol, "Http") || strings.EqualFold(protocol, "Https")
-	wrong := ""
+	var wrong string
 	switch {
 	case !isTCP && !isHTTP:
 		wrong = "has no protocol Http, Https or Tcp"
@@ -108,7 +108,7 @@ func checkRule(lb string, d, rule document, col string) error {
 			}
 		}
 	}
-	wrong := ""
+	var wrong string
 	switch idle, ranged := number(p, "idleTimeoutInMinutes", 4), number(p, "frontendPortRangeStart", 0) > 0; {
 	case !oneOf(strings.ToLower(text(p, "protocol")), "tcp", "udp", "all"):
 		wrong = "has no protocol Tcp, Udp or All"

@@ -108,7 +108,7 @@ func TestWholeWriteReplaces(t *testing.T) {
 	onAzure(t, arm.Options{}, func(ctx context.Context, z *azure) {
 		lb := z.getLB(ctx)
 		before := *lb.Etag
-		lb.Tags = map[string]*string{"tandem": ptr("1")}
+		lb.Tags = map[string]*string{"tandem": new("1")}
 		lb.Properties.InboundNatRules = nil
 		poller, err := z.lbs.BeginCreateOrUpdate(ifMatch(ctx, before), group, "lb-lm", lb, nil)
 		if err == nil && !poller.Done() {
@@ -184,7 +184,7 @@ func TestStaleETagIsRefused(t *testing.T) {
 		}, 412},
 		{"and without If-Match nothing is compared", arm.Options{}, func(ctx context.Context, z *azure) error {
 			lb := z.getLB(ctx)
-			lb.Etag = ptr(`W/"invalid"`)
+			lb.Etag = new(`W/"invalid"`)
 			_, err := z.lbs.BeginCreateOrUpdate(ctx, group, "lb-lm", lb, nil)
 			return err
 		}, 0},
@@ -208,27 +208,27 @@ func TestRefusalsLookAsRecorded(t *testing.T) {
 	onAzure(t, arm.Options{}, func(ctx context.Context, z *azure) {
 		lb := z.getLB(ctx)
 		_, err := z.lbs.BeginCreateOrUpdate(ifMatch(ctx, `W/"invalid"`), group, "lb-lm", lb, nil)
-		re := wantResponseError(t, err, 412, "PreconditionFailed")
-		wantExample(t, body(t, re), parse(t, example(t, "arm-error-412-etag.json")), true)
+		resp := wantResponseError(t, err, 412, "PreconditionFailed")
+		wantExample(t, body(t, resp), parse(t, example(t, "arm-error-412-etag.json")), true)
 
 		_, err = z.pools.Get(ctx, group, "lb-lm", "nope", nil)
-		re = wantResponseError(t, err, 404, "NotFound")
-		wantExample(t, body(t, re), parse(t, example(t, "arm-error-404-notfound.json")), true)
+		resp = wantResponseError(t, err, 404, "NotFound")
+		wantExample(t, body(t, resp), parse(t, example(t, "arm-error-404-notfound.json")), true)
 
 		pool := z.getPool(ctx)
 		pool.Properties.LoadBalancerBackendAddresses = pool.Properties.LoadBalancerBackendAddresses[:1]
 		_, err = z.pools.BeginCreateOrUpdate(ctx, group, "lb-lm", "loadmasters", pool, nil)
-		re = wantResponseError(t, err, 400, "ModificationOfNICIpConfigBackendPoolNotSupported")
-		wantExample(t, body(t, re), parse(t, example(t, "arm-error-400-nic-pool-modification.json")), true)
+		resp = wantResponseError(t, err, 400, "ModificationOfNICIpConfigBackendPoolNotSupported")
+		wantExample(t, body(t, resp), parse(t, example(t, "arm-error-400-nic-pool-modification.json")), true)
 
 		clash := *lb.Properties.LoadBalancingRules[0]
 		properties := *clash.Properties
-		clash.Name, clash.Properties = ptr("https2"), &properties
-		properties.FrontendPort = ptr(int32(8443))
+		clash.Name, clash.Properties = new("https2"), &properties
+		properties.FrontendPort = new(int32(8443))
 		lb.Properties.LoadBalancingRules = append(lb.Properties.LoadBalancingRules, &clash)
 		_, err = z.lbs.BeginCreateOrUpdate(ctx, group, "lb-lm", lb, nil)
-		re = wantResponseError(t, err, 400, "RulesUseSameBackendPortProtocolAndPool")
-		wantExample(t, body(t, re), parse(t, example(t, "arm-error-400-backend-port-clash.json")), true)
+		resp = wantResponseError(t, err, 400, "RulesUseSameBackendPortProtocolAndPool")
+		wantExample(t, body(t, resp), parse(t, example(t, "arm-error-400-backend-port-clash.json")), true)
 
 		if got := z.path.take(); len(got) != 0 {
 			t.Errorf("refused writes reached the data path: %q", got)
@@ -246,10 +246,10 @@ func TestImpossibleLoadBalancersAreRefused(t *testing.T) {
 		code string
 	}{
 		{"a rule for the port that a NAT rule uses on the same interface", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) {
-			p.LoadBalancingRules[0].Properties.BackendPort = ptr(int32(8443))
+			p.LoadBalancingRules[0].Properties.BackendPort = new(int32(8443))
 		}), "RulesUseSameBackendPortProtocolAndIPConfig"},
 		{"two rules for one frontend port", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) {
-			p.InboundNatRules[0].Properties.FrontendPort = ptr(int32(443))
+			p.InboundNatRules[0].Properties.FrontendPort = new(int32(443))
 		}), "InvalidRequestFormat"},
 		{"a rule with a probe that is gone", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) { p.Probes = nil }), "InvalidResourceReference"},
 		{
@@ -257,21 +257,21 @@ func TestImpossibleLoadBalancersAreRefused(t *testing.T) {
 			"LoadBalancerWithoutFrontendIPCantHaveChildResources",
 		},
 		{"a pool and pools that differ", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) {
-			p.LoadBalancingRules[0].Properties.BackendAddressPools = []*armnetwork.SubResource{{ID: ptr(poolID + "2")}}
+			p.LoadBalancingRules[0].Properties.BackendAddressPools = []*armnetwork.SubResource{{ID: new(poolID + "2")}}
 		}), "LoadBalancingRuleBackendAdressPoolAndBackendAddressPoolsCannotBeSetAtTheSameTimeWithDifferentValue"},
 		{"a probe more often than every five seconds", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) {
-			p.Probes[0].Properties.IntervalInSeconds = ptr(int32(4))
+			p.Probes[0].Properties.IntervalInSeconds = new(int32(4))
 		}), "InvalidRequestFormat"},
 		{"an HTTP probe without a path", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) { p.Probes[0].Properties.RequestPath = nil }), "InvalidRequestFormat"},
-		{"an HTTP probe of a forbidden port", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) { p.Probes[0].Properties.Port = ptr(int32(25)) }), "InvalidRequestFormat"},
+		{"an HTTP probe of a forbidden port", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) { p.Probes[0].Properties.Port = new(int32(25)) }), "InvalidRequestFormat"},
 		{"an idle timeout of two minutes", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) {
-			p.LoadBalancingRules[0].Properties.IdleTimeoutInMinutes = ptr(int32(2))
+			p.LoadBalancingRules[0].Properties.IdleTimeoutInMinutes = new(int32(2))
 		}), "InvalidRequestFormat"},
 		{"two children of one name", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) { p.Probes = append(p.Probes, p.Probes[0]) }), "InvalidRequestFormat"},
-		{"another location", func(lb *armnetwork.LoadBalancer) { lb.Location = ptr("northeurope") }, "InvalidResourceLocation"},
+		{"another location", func(lb *armnetwork.LoadBalancer) { lb.Location = new("northeurope") }, "InvalidResourceLocation"},
 		{"no location", func(lb *armnetwork.LoadBalancer) { lb.Location = nil }, "LocationRequired"},
 		{"a tag that is too long", func(lb *armnetwork.LoadBalancer) {
-			lb.Tags = map[string]*string{"owner": ptr(strings.Repeat("x", 257))}
+			lb.Tags = map[string]*string{"owner": new(strings.Repeat("x", 257))}
 		}, "InvalidRequestFormat"},
 		{"a member removed from a pool of interfaces", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) {
 			p.BackendAddressPools[0].Properties.LoadBalancerBackendAddresses = p.BackendAddressPools[0].Properties.LoadBalancerBackendAddresses[:1]
@@ -279,14 +279,14 @@ func TestImpossibleLoadBalancersAreRefused(t *testing.T) {
 		{"a member added to a pool of interfaces", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) {
 			pool := p.BackendAddressPools[0].Properties
 			pool.LoadBalancerBackendAddresses = append(pool.LoadBalancerBackendAddresses, &armnetwork.LoadBalancerBackendAddress{
-				Name: ptr("third"), Properties: &armnetwork.LoadBalancerBackendAddressPropertiesFormat{IPAddress: ptr("10.0.2.6")},
+				Name: new("third"), Properties: &armnetwork.LoadBalancerBackendAddressPropertiesFormat{IPAddress: new("10.0.2.6")},
 			})
 		}), "ModificationOfNICIpConfigBackendPoolNotSupported"},
 		{"a new pool with interfaces and an admin state", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) {
-			p.BackendAddressPools = append(p.BackendAddressPools, &armnetwork.BackendAddressPool{Name: ptr("new"), Properties: p.BackendAddressPools[0].Properties})
+			p.BackendAddressPools = append(p.BackendAddressPools, &armnetwork.BackendAddressPool{Name: new("new"), Properties: p.BackendAddressPools[0].Properties})
 		}), "ModificationOfNICIpConfigBackendPoolNotSupported"},
 		{"an admin state that does not exist", edit(func(p *armnetwork.LoadBalancerPropertiesFormat) {
-			p.BackendAddressPools[0].Properties.LoadBalancerBackendAddresses[0].Properties.AdminState = ptr(armnetwork.LoadBalancerBackendAddressAdminState("Drain"))
+			p.BackendAddressPools[0].Properties.LoadBalancerBackendAddresses[0].Properties.AdminState = new(armnetwork.LoadBalancerBackendAddressAdminState("Drain"))
 		}), "InvalidRequestFormat"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -408,7 +408,7 @@ func TestUnknownFieldsSurvive(t *testing.T) {
 func TestTagsArePatchedAlone(t *testing.T) {
 	onAzure(t, arm.Options{}, func(ctx context.Context, z *azure) {
 		before := z.getLB(ctx)
-		resp, err := z.lbs.UpdateTags(ctx, group, "lb-lm", armnetwork.TagsObject{Tags: map[string]*string{"tandem": ptr("epoch 7")}}, nil)
+		resp, err := z.lbs.UpdateTags(ctx, group, "lb-lm", armnetwork.TagsObject{Tags: map[string]*string{"tandem": new("epoch 7")}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -492,9 +492,9 @@ func TestReadsOfEverything(t *testing.T) {
 
 func TestSecurityGroupsAreKept(t *testing.T) {
 	onAzure(t, arm.Options{}, func(ctx context.Context, z *azure) {
-		group1 := armnetwork.SecurityGroup{Location: ptr("westeurope"), Properties: &armnetwork.SecurityGroupPropertiesFormat{
-			SecurityRules: []*armnetwork.SecurityRule{{Name: ptr("check"), Properties: &armnetwork.SecurityRulePropertiesFormat{
-				Priority: ptr(int32(200)), SourceAddressPrefix: ptr("AzureLoadBalancer"), DestinationPortRange: ptr("8444"),
+		group1 := armnetwork.SecurityGroup{Location: new("westeurope"), Properties: &armnetwork.SecurityGroupPropertiesFormat{
+			SecurityRules: []*armnetwork.SecurityRule{{Name: new("check"), Properties: &armnetwork.SecurityRulePropertiesFormat{
+				Priority: new(int32(200)), SourceAddressPrefix: new("AzureLoadBalancer"), DestinationPortRange: new("8444"),
 			}}},
 		}}
 		p, err := z.nsgs.BeginCreateOrUpdate(ctx, group, "nsg-edge", group1, nil)
@@ -559,8 +559,6 @@ func TestHealthAction(t *testing.T) {
 		}
 	})
 }
-
-func ptr[T any](v T) *T { return &v }
 
 func deref(s *string) string {
 	if s == nil {

@@ -54,8 +54,9 @@ func (a PowerAction) steps() (during, after PowerState) {
 		return Stopping, Stopped
 	case Deallocate:
 		return Deallocating, Deallocated
+	default: // Restart, of which the power state shows nothing
+		return Running, Running
 	}
-	return Running, Running
 }
 
 // machine is what a virtual machine has beside its document.

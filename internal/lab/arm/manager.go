@@ -11,6 +11,7 @@ package arm
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -297,12 +298,8 @@ func (m *Manager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c.fault.Kind == CutAfter {
 		panic(http.ErrAbortHandler)
 	}
-	h := w.Header()
-	for name, values := range c.header {
-		h[name] = values
-	}
-	var f *failure
-	if errors.As(err, &f) {
+	maps.Copy(w.Header(), c.header)
+	if f, ok := errors.AsType[*failure](err); ok {
 		a = f.answer()
 	}
 	a.write(w)

@@ -209,8 +209,9 @@ func (m *Manager) pollResult(c *call, op *operation) (answer, error) {
 			return answer{status: http.StatusNoContent}, nil
 		}
 		return ok(op.body), nil
+	default: // it failed or was canceled, and has the reason
+		f := *op.failure
+		f.status = http.StatusConflict
+		return answer{}, &f
 	}
-	f := *op.failure
-	f.status = http.StatusConflict
-	return answer{}, &f
 }

@@ -31,17 +31,17 @@ func TestASecondWriteSupersedesTheFirst(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		lb := z.getLB(ctx)
-		lb.Properties.BackendAddressPools[0].Properties.LoadBalancerBackendAddresses[1].Properties.AdminState = ptr(stateNone)
+		lb.Properties.BackendAddressPools[0].Properties.LoadBalancerBackendAddresses[1].Properties.AdminState = new(stateNone)
 		second, err := z.lbs.BeginCreateOrUpdate(ctx, group, "lb-lm", lb, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, err = await(ctx, first, nil)
-		re := wantResponseError(t, err, 200, "Canceled")
+		resp := wantResponseError(t, err, 200, "Canceled")
 		if !strings.Contains(err.Error(), "CanceledAndSupersededDueToAnotherOperation") {
 			t.Errorf("the error does not tell that the write was superseded: %v", err)
 		}
-		wantExample(t, body(t, re), parse(t, example(t, "arm-async-superseded.json")), true)
+		wantExample(t, body(t, resp), parse(t, example(t, "arm-async-superseded.json")), true)
 		if _, err := await(ctx, second, nil); err != nil {
 			t.Error(err)
 		}
@@ -65,9 +65,9 @@ func TestASecondWriteIsRefusedWhereTheOptionSaysSo(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = z.lbs.BeginCreateOrUpdate(ctx, group, "lb-lm", z.getLB(ctx), nil)
-		re := wantResponseError(t, err, 429, "RetryableError")
-		wantExample(t, body(t, re), parse(t, example(t, "arm-error-429-locked.json")), true)
-		if got := re.RawResponse.Header.Get("Retry-After"); got != "5" {
+		resp := wantResponseError(t, err, 429, "RetryableError")
+		wantExample(t, body(t, resp), parse(t, example(t, "arm-error-429-locked.json")), true)
+		if got := resp.Header.Get("Retry-After"); got != "5" {
 			t.Errorf("Retry-After %q, want 5", got)
 		}
 		if _, err := await(ctx, first, nil); err != nil {
@@ -181,8 +181,8 @@ func TestFaults(t *testing.T) {
 			"an answer takes the place of the write",
 			arm.Fault{Kind: arm.Answer, Method: "PUT", PathPrefix: strings.ToUpper(lbID), Status: 503, RetryAfter: 1500 * time.Millisecond},
 			func(_ context.Context, z *azure, err error) {
-				if re := wantResponseError(z.t, err, 503, "ServiceUnavailable"); re.RawResponse.Header.Get("Retry-After") != "2" {
-					z.t.Errorf("Retry-After %q", re.RawResponse.Header.Get("Retry-After"))
+				if resp := wantResponseError(z.t, err, 503, "ServiceUnavailable"); resp.Header.Get("Retry-After") != "2" {
+					z.t.Errorf("Retry-After %q", resp.Header.Get("Retry-After"))
 				}
 			}, "None None",
 		},
@@ -193,9 +193,9 @@ func TestFaults(t *testing.T) {
 				Message: "A retryable error occurred.", DetailCode: "ReferencedResourceNotProvisioned",
 			},
 			func(_ context.Context, z *azure, err error) {
-				re := wantResponseError(z.t, err, 429, "RetryableError")
+				resp := wantResponseError(z.t, err, 429, "RetryableError")
 				want := strings.ReplaceAll(string(example(z.t, "arm-error-429-referenced-not-provisioned.json")), "\r", "")
-				wantExample(z.t, body(z.t, re), parse(z.t, []byte(want)), true)
+				wantExample(z.t, body(z.t, resp), parse(z.t, []byte(want)), true)
 			}, "None None",
 		},
 		{
@@ -406,7 +406,7 @@ func TestMachinesAreShown(t *testing.T) {
 		if err != nil || *full.Properties.InstanceView.Statuses[1].Code != "PowerState/deallocated" {
 			t.Errorf("expanded: %v", err)
 		}
-		page, err := z.vms.NewListAllPager(&armcompute.VirtualMachinesClientListAllOptions{StatusOnly: ptr("true")}).NextPage(ctx)
+		page, err := z.vms.NewListAllPager(&armcompute.VirtualMachinesClientListAllOptions{StatusOnly: new("true")}).NextPage(ctx)
 		if err != nil || len(page.Value) != 2 || *page.Value[0].Properties.InstanceView.Statuses[1].Code != "PowerState/running" || page.Value[0].Properties.NetworkProfile != nil {
 			t.Errorf("status only: %d machines, %v", len(page.Value), err)
 		}

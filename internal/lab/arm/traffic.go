@@ -155,6 +155,7 @@ func healthAnswer(health []dataplane.BackendHealth, pool []member) healthBody {
 			b.Up++
 		case dataplane.StateDown:
 			b.Down++
+		case dataplane.StateNA: // counts as neither
 		}
 		a := backendHealth{Address: h.Address.String(), State: string(h.State), Reason: string(h.Reason)}
 		for _, mem := range pool {

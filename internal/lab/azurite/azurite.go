@@ -70,7 +70,8 @@ func Start(ctx context.Context) (*Server, error) {
 	s := &Server{dir: dir, log: &tail{}, done: make(chan struct{})}
 	// Port 0 lets the system choose, and the log tells what it chose, so no
 	// other program can take the ports in between.
-	s.cmd = exec.Command(node, path, "--silent", "--disableTelemetry", "--inMemoryPersistence", "--skipApiVersionCheck",
+	s.cmd = exec.Command(node, path, //nolint:noctx // it outlives the context of its start; Stop ends it
+		"--silent", "--disableTelemetry", "--inMemoryPersistence", "--skipApiVersionCheck",
 		"--blobHost", "127.0.0.1", "--blobPort", "0",
 		"--queueHost", "127.0.0.1", "--queuePort", "0",
 		"--tableHost", "127.0.0.1", "--tablePort", "0")

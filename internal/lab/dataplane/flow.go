@@ -21,7 +21,9 @@ import (
 
 // handshake is how long a client waits for an answer before each of its
 // SYNs is repeated, and after the last (the habit of Linux: 127 s in all).
-var handshake = []time.Duration{1, 2, 4, 8, 16, 32, 64} // seconds
+var handshake = []time.Duration{
+	1 * time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 32 * time.Second, 64 * time.Second,
+}
 
 const defaultIdle = 4 * time.Minute
 
@@ -104,7 +106,7 @@ func (d *DataPath) endFlows(chosen func(*flow) bool) {
 func (d *DataPath) serve(ctx context.Context, f *flow, at netip.AddrPort, client net.Conn) {
 	defer func() { _ = client.Close() }()
 	early := readEarly(ctx, client)
-	server, t, err := d.connect(ctx, f, at, client, early.gone)
+	server, t, err := d.connect(ctx, early.gone, f, at, client)
 	sent, ended := early.stop()
 	if err != nil {
 		return
@@ -122,13 +124,13 @@ var errNoBackend = errors.New("no backend took the connection")
 // connect finds a backend and dials it. As the client would by repeating its
 // SYN, it asks again after 1, 3, 7, … seconds, so a connection that began
 // just before a failover is carried by the backend that is eligible then.
-func (d *DataPath) connect(ctx context.Context, f *flow, at netip.AddrPort, client net.Conn, gone context.Context) (net.Conn, target, error) {
+func (d *DataPath) connect(ctx, gone context.Context, f *flow, at netip.AddrPort, client net.Conn) (net.Conn, target, error) {
 	from := client.RemoteAddr().(*net.TCPAddr).AddrPort()
 	for i, wait := range handshake {
 		if i > 0 { // an end of data after a handshake that took no time is no sign that the client left
 			ctx = gone
 		}
-		attempt, cancel := context.WithTimeout(ctx, wait*time.Second)
+		attempt, cancel := context.WithTimeout(ctx, wait)
 		t, host, ok := d.choose(f.balancer, from, at)
 		if !ok {
 			<-attempt.Done()

@@ -31,8 +31,9 @@ func (v verdict) String() string {
 		return "up"
 	case down:
 		return "down"
+	default:
+		return "not probed"
 	}
-	return "not probed"
 }
 
 type probeKey struct {

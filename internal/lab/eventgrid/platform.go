@@ -30,8 +30,9 @@ func (a Availability) String() string {
 		return "Unavailable"
 	case Degraded:
 		return "Degraded"
+	default:
+		return "Unknown"
 	}
-	return "Unknown"
 }
 
 // Annotation is what Resource Health says about something that happened to a
@@ -67,15 +68,17 @@ func (s OperationStatus) String() string {
 	return "unknown status"
 }
 
-// eventSuffix ends the event type.
+// eventSuffix ends the event type. An operation that has not ended has none.
 func (s OperationStatus) eventSuffix() string {
 	switch s {
+	case Succeeded:
+		return "Success"
 	case Failed:
 		return "Failure"
 	case Canceled:
 		return "Cancel"
 	}
-	return "Success"
+	return ""
 }
 
 // Operation is one call to Resource Manager that changed something.

@@ -176,8 +176,7 @@ func (g *Grid) exchange(request *http.Request) (int, []byte, http.Header, error)
 
 // withoutURL takes the endpoint, which holds a key, out of an error.
 func withoutURL(err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return fmt.Errorf("%s: %w", wrapped.Op, wrapped.Err)
 	}
 	return err

@@ -52,8 +52,7 @@ func (g *Grid) accept(w http.ResponseWriter, r *http.Request, key string) (int, 
 		return http.StatusBadRequest, fmt.Errorf("api-version %q: expected 2018-01-01", version)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, largestPublish))
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return http.StatusRequestEntityTooLarge, errors.New("the call is larger than 1 MB")
 	}
 	if err != nil {

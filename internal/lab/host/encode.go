@@ -184,7 +184,7 @@ func numberText(text string) string {
 type callFacts struct {
 	MethodName string
 	UtcNow     string
-	RandGuid   string
+	RandGUID   string `json:"RandGuid"`
 }
 
 // call is one invocation as a trigger makes it; a retry is a new call.
@@ -203,7 +203,7 @@ func newCall(f *function, value any, about metadata) (*call, error) {
 	about.put("sys", callFacts{
 		MethodName: f.info.Name,
 		UtcNow:     time.Now().UTC().Format("2006-01-02T15:04:05.0000000Z"),
-		RandGuid:   f.random.guid(),
+		RandGUID:   f.random.guid(),
 	})
 	if text, ok := value.(string); ok {
 		about.addFields(text)

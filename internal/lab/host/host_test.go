@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -90,9 +91,7 @@ func TestDiscovery(t *testing.T) {
 			tt.root["host.json"] = &fstest.MapFile{Data: []byte(strings.Replace(minimalHostFile, "%s", members, 1))}
 			all := map[string]string{}
 			for _, m := range []map[string]string{settings, tt.settings} {
-				for k, v := range m {
-					all[k] = v
-				}
+				maps.Copy(all, m)
 			}
 			h, err := New(Config{App: tt.root, Launcher: &memory{}, Queues: &queues{}, Settings: all})
 			if err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -76,7 +77,7 @@ func (l *life) forward(w http.ResponseWriter, r *http.Request, f *function) erro
 		dropHopHeaders(request.Header)
 		c.mark(request.Header)
 		request.Header.Set("User-Agent", strings.TrimSpace(r.UserAgent()+" "+userAgent))
-		response, err := worker.client.Do(request)
+		response, err := worker.client.Do(request) //nolint:bodyclose // copyResponse closes it
 		if err != nil {
 			l.host.log(LevelError, "Executed 'Functions.%s' (Failed, Id=%s): %v", f.info.Name, c.id, err)
 			return err
@@ -91,9 +92,7 @@ func copyResponse(w http.ResponseWriter, response *http.Response) error {
 		return err
 	}
 	dropHopHeaders(response.Header)
-	for name, values := range response.Header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), response.Header)
 	w.WriteHeader(response.StatusCode)
 	_, _ = w.Write(body) // the caller may have gone
 	return nil

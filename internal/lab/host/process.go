@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -61,7 +62,7 @@ type Exec struct {
 // Port picks a free loopback port. As in the real host, somebody else could
 // take it before the handler does.
 func (e Exec) Port() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return 0, err
 	}
@@ -140,18 +141,14 @@ func (p *execProcess) Dial(ctx context.Context, network, address string) (net.Co
 func (h *Host) environment(port int) Environment {
 	id := h.random.guid()
 	variables := map[string]string{}
-	for name, value := range h.config.Settings {
-		variables[name] = value
-	}
-	for name, value := range map[string]string{
+	maps.Copy(variables, h.config.Settings)
+	maps.Copy(variables, map[string]string{
 		"FUNCTIONS_CUSTOMHANDLER_PORT":      strconv.Itoa(port),
 		"FUNCTIONS_HTTPWORKER_PORT":         strconv.Itoa(port),
 		"FUNCTIONS_CUSTOMHANDLER_WORKER_ID": id,
 		"FUNCTIONS_HTTPWORKER_ID":           id,
 		"FUNCTIONS_APP_ROOT_PATH":           "/home/site/wwwroot",
-	} {
-		variables[name] = value
-	}
+	})
 	env := Environment{
 		Program:          h.file.program,
 		WorkingDirectory: h.file.workingDirectory,

@@ -107,7 +107,7 @@ func parseCron(text string, fields []string) (schedule, error) {
 // parse reads one field: a list of *, a, a-b, each with an optional /step.
 func (f cronField) parse(text string) (uint64, error) {
 	var mask uint64
-	for _, part := range strings.Split(text, ",") {
+	for part := range strings.SplitSeq(text, ",") {
 		low, high, step, err := f.span(part)
 		if err != nil {
 			return 0, fmt.Errorf("%s field %q: %w", f.name, text, err)

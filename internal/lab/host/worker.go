@@ -74,6 +74,7 @@ func (l *life) supervise() {
 				l.stop(ErrRestartLimit)
 				return
 			}
+		case restartVerdict: // not counted
 		}
 		l.host.log(LevelInformation, "Restarting the handler")
 	}

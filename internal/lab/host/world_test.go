@@ -157,13 +157,13 @@ func (q *queues) Enqueue(_ context.Context, queue, text string) error {
 	return nil
 }
 
-func (q *queues) Dequeue(_ context.Context, queue string, max int, visibility time.Duration) ([]Message, error) {
+func (q *queues) Dequeue(_ context.Context, queue string, limit int, visibility time.Duration) ([]Message, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var taken []Message
 	now := time.Now()
 	for _, m := range q.lists[queue] {
-		if len(taken) < max && !m.NextVisibleTime.After(now) {
+		if len(taken) < limit && !m.NextVisibleTime.After(now) {
 			q.serial++
 			m.DequeueCount++
 			m.NextVisibleTime = now.Add(visibility)

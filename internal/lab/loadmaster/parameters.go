@@ -1,6 +1,7 @@
 package loadmaster
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -212,9 +213,7 @@ func (u *Unit) revertLostWrites(now time.Time) {
 	if len(u.lostWrites) == 0 || now.Before(u.lostAt) {
 		return
 	}
-	for name, value := range u.lostWrites {
-		u.parameters[name] = value
-	}
+	maps.Copy(u.parameters, u.lostWrites)
 	clear(u.lostWrites)
 	u.changedAt = now
 }

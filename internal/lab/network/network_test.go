@@ -453,7 +453,9 @@ func TestHTTP(t *testing.T) {
 				}
 				transport.CloseIdleConnections()
 				_ = server.Close()
-				<-served
+				if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+					t.Errorf("the server ended with %v", err)
+				}
 			})
 		})
 	}

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -286,7 +287,7 @@ func (c *conn) setDeadlines(read, write *time.Time) error {
 
 // opError dresses an error as package net does; io.EOF stays naked.
 func (c *conn) opError(op string, err error) error {
-	if err == nil || err == io.EOF {
+	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
 	return &net.OpError{Op: op, Net: "tcp", Source: c.local, Addr: c.remote, Err: err}
