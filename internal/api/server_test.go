@@ -228,7 +228,9 @@ func TestADefinitionThatCannotBeRightIsRefused(t *testing.T) {
 		{
 			"all mistakes together, each with its line and field", "edge",
 			strings.NewReplacer("westeurope", `""`, "name: ilb-edge", "name: ilb-edge\n    colour: red", "10.0.0.5", "10.0.0.256").Replace(file("edge")),
-			400, "invalid", []string{"azure.location", "loadBalancers[0].colour", "units.second.address"}, "",
+			400, "invalid",
+			[]string{"azure.location", "loadBalancers[0].colour", "units.second.address"},
+			"",
 		},
 		{"two pairs in one file", "edge", file("edge") + "---\n" + file("other"), 400, "invalid", nil, "holds 2 pairs"},
 		{"more than the limit", "edge", strings.Repeat("#", api.BodyMax+1), 413, "too-large", nil, strconv.Itoa(api.BodyMax)},
@@ -409,12 +411,15 @@ func TestAPairOfANewerReleaseIsShownWithAWarning(t *testing.T) {
 type broken struct{ err error }
 
 func (b broken) Load(context.Context, string) (pair.Snapshot, error) { return pair.Snapshot{}, b.err }
+
 func (b broken) Define(context.Context, pair.Definition, func(uint64) []pair.Post) (pair.Snapshot, error) {
 	return pair.Snapshot{}, b.err
 }
+
 func (b broken) Pairs(context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) { yield("", b.err) }
 }
+
 func (b broken) Journal(context.Context, string, int, string) ([]pair.Entry, error) {
 	return nil, b.err
 }

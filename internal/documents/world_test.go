@@ -166,7 +166,7 @@ func (w *world) LoadBalancer(_ context.Context, d pair.Definition, lb pair.LoadB
 	return seen, nil
 }
 
-func (w *world) BeginAdminState(_ context.Context, ch pair.AdminChange) (pair.Operation, error) {
+func (w *world) BeginAdminState(_ context.Context, ch pair.AdminChange, _ func(context.Context) error) (pair.Operation, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.down[ch.Address] = ch.Want == pair.AdminDown
