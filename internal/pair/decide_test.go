@@ -276,14 +276,26 @@ func TestDecideFollowsASequence(t *testing.T) {
 		{"policy never explains", func(in *Input) { in.Definition.Failover.Fence = Never }, []Observation{healthy, both, both, both}, []string{"healthy", "glimpsed", "suspected", "both-active-policy"}},
 		{"a pause does nothing", func(in *Input) { in.Record.Pause = &Pause{Owner: "me"} }, []Observation{healthy, both, both, both}, []string{"paused", "paused", "paused", "paused"}},
 		{"hold-down stops a second move", func(in *Input) { in.Record.Moves = []time.Time{noon.Add(-5 * time.Minute)} }, []Observation{healthy, both, both, both}, []string{"healthy", "glimpsed", "suspected", "both-active-limited"}},
-		{"our admin state that is gone is forgotten, and hold-down stops another fence", nil, []Observation{healthy, both, both, both, fenced, both, both},
-			[]string{"healthy", "glimpsed", "suspected", "fence", "fence-stands", "fence-erased", "both-active-limited"}},
-		{"the fence goes first when somebody sets the survivor Down", nil, []Observation{healthy, both, both, both, withFirst(fenced, AdminDown)},
-			[]string{"healthy", "glimpsed", "suspected", "fence", "release-opposed"}},
-		{"no fence where the load balancer does not see the survivor", nil, []Observation{healthy, both, both, withHealth(both, "10.0.0.4", false)},
-			[]string{"healthy", "glimpsed", "suspected", "both-active-unreachable"}},
-		{"no fence that would empty a pool", nil, []Observation{healthy, both, both, withoutFirst(both)},
-			[]string{"healthy", "glimpsed", "suspected", "both-active-unreachable"}},
+		{
+			"our admin state that is gone is forgotten, and hold-down stops another fence", nil,
+			[]Observation{healthy, both, both, both, fenced, both, both},
+			[]string{"healthy", "glimpsed", "suspected", "fence", "fence-stands", "fence-erased", "both-active-limited"},
+		},
+		{
+			"the fence goes first when somebody sets the survivor Down", nil,
+			[]Observation{healthy, both, both, both, withFirst(fenced, AdminDown)},
+			[]string{"healthy", "glimpsed", "suspected", "fence", "release-opposed"},
+		},
+		{
+			"no fence where the load balancer does not see the survivor", nil,
+			[]Observation{healthy, both, both, withHealth(both, "10.0.0.4", false)},
+			[]string{"healthy", "glimpsed", "suspected", "both-active-unreachable"},
+		},
+		{
+			"no fence that would empty a pool", nil,
+			[]Observation{healthy, both, both, withoutFirst(both)},
+			[]string{"healthy", "glimpsed", "suspected", "both-active-unreachable"},
+		},
 		{"somebody else's Down is left alone", nil, []Observation{healthy, both, both, withBalancer(both, AdminDown)}, []string{"healthy", "glimpsed", "suspected", "both-active-foreign"}},
 	}
 	for _, tt := range tests {
