@@ -110,7 +110,7 @@ func TestAGateFreezesOrCutsOffOneWorker(t *testing.T) {
 		}()
 		synctest.Wait()
 		// It wakes up after another worker has come and gone.
-		time.Sleep(time.Hour)
+		time.Sleep(5 * time.Minute)
 		other := acquire(t, e.Store(HandleOptions{}), snap, "w2", time.Now())
 		close(frozen)
 		wantKind(t, <-done, pair.ErrLeaseLost)
