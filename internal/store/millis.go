@@ -25,7 +25,7 @@ func truncate(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Struct:
 		for _, f := range v.Fields() {
-			if f := f; f.CanSet() {
+			if f.CanSet() {
 				truncate(f)
 			}
 		}
