@@ -98,6 +98,9 @@ func (c *console) lab(cmd *cobra.Command, f labFlags) error {
 		return badInput("--option: %w", err)
 	}
 	if f.proxy != "" || f.bind {
+		if output(cmd) != "text" || cmd.Flags().Changed("speed") {
+			return badInput("--proxy and --bind play in real time and as text: leave --output and --speed out")
+		}
 		return c.exposed(cmd.Context(), sc, f)
 	}
 	out, err := c.play(cmd.Context(), sc, f, output(cmd) == "text")

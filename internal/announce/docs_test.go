@@ -52,7 +52,7 @@ var catalogue = []struct {
 	},
 	{
 		"edge-weu-000000000042-004",
-		"A recommendation waits for a person. `tandem approve` names its hash.",
+		"A recommendation waits for a person. An approval, which a later release takes, names its hash.",
 		announce.PlanOf("edge-weu", pair.Plan{
 			Hash: "9f2c41d07be3", Decision: pair.ID("edge-weu", 42, 0), Reason: "both units answer 200 on the check port",
 			At: noon, Intents: []pair.Intent{fence},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -34,10 +35,18 @@ func NewClient(server, key string, c *http.Client) (*Client, error) {
 		// The value is not repeated: somebody may have put the key into it.
 		return nil, fmt.Errorf("server: expected an address such as https://tandem-weu.azurewebsites.net and nothing after it: %w", pair.ErrInvalid)
 	}
+	if key != "" && u.Scheme == "http" && !loopback(u.Hostname()) {
+		return nil, fmt.Errorf("server %s: expected https, because the function key would travel in clear text: %w", u.Host, pair.ErrInvalid)
+	}
 	// A redirect would take the key to wherever it leads.
 	still := *c
 	still.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Client{base: strings.TrimRight(server, "/"), key: key, http: &still}, nil
+}
+
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
 // Apply defines a pair by its file.

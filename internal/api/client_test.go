@@ -168,3 +168,21 @@ func TestNamesAreEscaped(t *testing.T) {
 		t.Errorf("path %q, %v", path, err)
 	}
 }
+
+func TestAKeyTravelsInClearTextToThisMachineOnly(t *testing.T) {
+	for server, want := range map[string]error{
+		"http://tandem.example":   pair.ErrInvalid,
+		"http://10.0.0.4":         pair.ErrInvalid,
+		"http://127.0.10.9:80":    nil,
+		"http://localhost:7071":   nil,
+		"https://tandem.example":  nil,
+		"http://127.0.0.1.attack": pair.ErrInvalid,
+	} {
+		if _, err := api.NewClient(server, "key", http.DefaultClient); !errors.Is(err, want) {
+			t.Errorf("%s with a key: %v, want %v", server, err, want)
+		}
+		if _, err := api.NewClient(server, "", http.DefaultClient); err != nil {
+			t.Errorf("%s without a key: %v", server, err)
+		}
+	}
+}

@@ -83,6 +83,7 @@ type Controller struct {
 	Options
 	passes atomic.Uint64
 	turns  turns
+	seats  chan struct{} // one is taken by each pass of a sweep
 
 	mu     sync.Mutex
 	readAt map[string]time.Time // by pair: when its load balancers were read last
@@ -130,7 +131,10 @@ func New(o Options) (*Controller, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("make controller: %w", err)
 	}
-	return &Controller{Options: o, readAt: map[string]time.Time{}, chained: map[string]link{}, turns: turns{taken: map[string]*turn{}}}, nil
+	return &Controller{
+		Options: o, readAt: map[string]time.Time{}, chained: map[string]link{},
+		turns: turns{taken: map[string]*turn{}}, seats: make(chan struct{}, sweptAtOnce),
+	}, nil
 }
 
 // now reads the worker's clock in the stored form, UTC milliseconds, so that a

@@ -18,4 +18,5 @@ const (
 	WakeAtOnce     = wakeAtOnce
 	BalancersEvery = balancersEvery
 	TurnPatience   = turnPatience
+	SweptAtOnce    = sweptAtOnce
 )

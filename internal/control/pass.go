@@ -34,6 +34,13 @@ type pass struct {
 // An error asks for another try soon. Nothing is lost by it: what was decided is
 // stored, and what is stored is carried on.
 func (c *Controller) Pass(ctx context.Context, name string, cause pair.Cause) (err error) {
+	if cause.Kind == pair.CauseSweep {
+		stand, err := c.seat(ctx, name)
+		if err != nil {
+			return err
+		}
+		defer stand()
+	}
 	giveBack, err := c.turns.take(ctx, name, cause.Kind != pair.CauseSweep)
 	if err != nil {
 		return fmt.Errorf("wait for the pass before: %w", err)

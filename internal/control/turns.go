@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -12,6 +13,23 @@ import (
 // because what it waits is taken from the time of its own invocation; a pass
 // that gives up is put back into the queue.
 const turnPatience = 5 * time.Second
+
+// sweptAtOnce is how many passes of sweeps run at the same time in one process.
+// The host hands out 600 pairs at once, and a pass with its two TLS connections
+// needs a tenth of a megabyte. What an event or a fence asks for never waits.
+const sweptAtOnce = 64
+
+// seat waits for one of the seats that passes of sweeps share, and returns what
+// gives it back.
+func (c *Controller) seat(ctx context.Context, name string) (giveBack func(), err error) {
+	select {
+	case c.seats <- struct{}{}:
+		return func() { <-c.seats }, nil
+	case <-ctx.Done():
+		c.Log.WarnContext(ctx, "pair was not looked at, others took all the time", "pair", name)
+		return nil, fmt.Errorf("wait for the passes over other pairs: %w", ctx.Err())
+	}
+}
 
 // turns lets the passes over one pair in this process run one after the other.
 // Safety does not rest on it, the store's lease and epoch see to that across

@@ -7,7 +7,10 @@ import (
 	"iter"
 	"reflect"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tandem/internal/control"
@@ -301,6 +304,68 @@ func TestOnlyALookOfTheChainAsksForTheNext(t *testing.T) {
 			if len(got) == 1 && (got[0].Cause.Kind != pair.CauseAgain || got[0].Cause.Epoch != epoch) {
 				t.Errorf("the next look is for %+v, want epoch %d", got[0].Cause, epoch)
 			}
+		}
+	})
+}
+
+// TestSweepsShareTheirSeatsAndEventsNeedNone has the host hand out more pairs
+// at once than may be looked at, and an event about one more beside them.
+func TestSweepsShareTheirSeatsAndEventsNeedNone(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t)
+		var messages []pair.Message
+		for n := range 3 * control.WakeAtOnce {
+			d := definition()
+			d.Name = fmt.Sprintf("pair-%03d", n)
+			d.Units.First.VM, d.Units.Second.VM = d.Name+"-a", d.Name+"-b"
+			w.define(d)
+			if n%control.WakeAtOnce == 0 {
+				messages = append(messages, pair.Message{V: 1, Kind: "wake", Cause: pair.Cause{Kind: pair.CauseSweep}})
+			}
+			last := &messages[len(messages)-1]
+			last.Pairs = append(last.Pairs, d.Name)
+		}
+		var mu sync.Mutex
+		asked, now, most := 0, 0, 0
+		w.units.onReport = func(context.Context) {
+			mu.Lock()
+			asked++
+			now++
+			most = max(most, now)
+			mu.Unlock()
+			time.Sleep(time.Second)
+			mu.Lock()
+			now--
+			mu.Unlock()
+		}
+		start := time.Now()
+		var host sync.WaitGroup
+		for _, m := range messages {
+			host.Go(func() {
+				if err := w.waker.Reconcile(t.Context(), m); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		if most != 2*control.SweptAtOnce {
+			t.Errorf("%d units are asked at once by sweeps, want the two of %d pairs", most, control.SweptAtOnce)
+		}
+		if err := w.pass(pair.CauseVM); err != nil || time.Since(start) != time.Second {
+			t.Errorf("the pass of an event beside them: %v after %v, want success without waiting", err, time.Since(start))
+		}
+		host.Wait()
+		if asked != 2*(3*control.WakeAtOnce+1) || time.Since(start) != 3*time.Second {
+			t.Errorf("%d units were asked in %v, want all within three rounds", asked, time.Since(start))
+		}
+		w.units.onReport = func(ctx context.Context) { <-ctx.Done() }
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := w.waker.Reconcile(ctx, pair.Message{V: 1, Kind: "wake", Pairs: append(messages[0].Pairs, messages[1].Pairs...), Cause: messages[0].Cause}); err != nil {
+			t.Error(err)
+		}
+		if !strings.Contains(w.log.text(), "others took all the time") {
+			t.Error("nobody was told of the pairs that were not looked at")
 		}
 	})
 }

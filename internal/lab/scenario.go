@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"fmt"
 	"io/fs"
@@ -88,6 +89,10 @@ type Expect struct {
 	Writes *int `yaml:"writes"`
 	// Stored is the most decisions that may have been stored; nil says nothing.
 	Stored *int `yaml:"stored"`
+	// Evidence are the kinds of facts that events must have brought to stored
+	// decisions, in this order; NoEvidence demands that there were none.
+	Evidence   []string `yaml:"evidence"`
+	NoEvidence bool     `yaml:"noEvidence"`
 	// Events are types of published events that must have come out in this
 	// order; others may stand between them.
 	Events []string `yaml:"events"`
@@ -118,6 +123,7 @@ func Scenarios() ([]Scenario, error) {
 		}
 		out = append(out, s)
 	}
+	slices.SortFunc(out, func(a, b Scenario) int { return cmp.Compare(a.Name, b.Name) })
 	return out, nil
 }
 

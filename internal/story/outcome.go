@@ -47,6 +47,7 @@ type Decision struct {
 	Believed  pair.Situation `json:"believed"`
 	Row       string         `json:"row"`
 	Reason    string         `json:"reason"`
+	Evidence  []string       `json:"evidence,omitempty"` // kinds of facts that events brought
 	Intents   []string       `json:"intents,omitempty"`
 	PersonCan string         `json:"personCan,omitempty"`
 }
@@ -65,6 +66,9 @@ func decisions(entries []pair.Entry, start time.Time) ([]Decision, error) {
 		one := Decision{
 			ID: d.Decision.ID, At: lab.Line{At: d.Decision.At.Sub(start)}.Clock(), Seen: d.Decision.Seen, Believed: d.Decision.Believed,
 			Row: d.Decision.Row, Reason: d.Reason, PersonCan: d.Person,
+		}
+		for _, e := range d.Input.Evidence {
+			one.Evidence = append(one.Evidence, e.Kind.String())
 		}
 		for _, i := range d.Decision.Intents {
 			one.Intents = append(one.Intents, fmt.Sprintf("%s %s in %s/%s", i.Kind, i.Unit, i.LoadBalancer, i.Pool))
@@ -93,6 +97,14 @@ func judge(sc lab.Scenario, o *Outcome, with, without lab.Outage, events []strin
 	rows := rowsOf(*o)
 	inOrder(o, "decisions", rows, e.Decisions)
 	inOrder(o, "published events", events, e.Events)
+	var evidence []string
+	for _, d := range o.Decisions {
+		evidence = append(evidence, d.Evidence...)
+	}
+	inOrder(o, "evidence of events", evidence, e.Evidence)
+	if e.NoEvidence && len(evidence) > 0 {
+		o.fail("evidence of events %v, expected none", evidence)
+	}
 	for _, never := range e.Never {
 		if slices.Contains(rows, never) {
 			o.fail("row %s won, expected never", never)
