@@ -63,9 +63,8 @@ type appliance struct {
 
 // line is the way to a unit under one trust.
 type line struct {
-	trust  trust
-	reads  *http.Transport
-	writes *http.Transport // a fresh connection each, so that "was it sent" has an answer
+	trust trust
+	reads *http.Transport
 }
 
 // oldAPI remembers that only the XML API works with some credentials.
@@ -124,9 +123,16 @@ func (a *appliance) lineFor(t trust, opts Options) (line, error) {
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxHeader,
 	}}
-	a.line.writes = a.line.reads.Clone()
-	a.line.writes.DisableKeepAlives = true
 	return a.line, nil
+}
+
+// forWriting returns a transport whose connections serve one call, so that
+// "was it sent" has an answer. Writes are
+// rare, so it is made when one comes.
+func (l line) forWriting() *http.Transport {
+	t := l.reads.Clone()
+	t.DisableKeepAlives = true
+	return t
 }
 
 // limitDial bounds every dial by itself: http.Transport lets dials go on after

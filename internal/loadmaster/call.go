@@ -125,7 +125,7 @@ func (s *session) send(ctx context.Context, d dialect, c command) (answer, error
 	}
 	transport := s.line.reads
 	if c.write {
-		transport = s.line.writes
+		transport = s.line.forWriting()
 	}
 	resp, err := transport.RoundTrip(req) // not http.Client: no redirects, no cookies, no URLs in errors
 	if err != nil {

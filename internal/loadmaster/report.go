@@ -32,6 +32,7 @@ func (c *Client) Report(ctx context.Context, u pair.Unit) (pair.Report, error) {
 	if err != nil {
 		return pair.Report{}, err
 	}
+	defer s.unit.closeIdle() // nothing asks this unit again soon, and thousands of idle connections are dear
 	r, err := s.report(ctx)
 	if err != nil {
 		return pair.Report{}, err
