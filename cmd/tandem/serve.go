@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -36,6 +37,11 @@ the host gives, and reads its settings from the environment (docs/configuration.
 // line on standard error is an error to the host (functions-host.md 0.1), and
 // never ends with exit code 0 by itself, which the host would take for good.
 func serve(ctx context.Context, c *console) error {
+	if c.setting("GOGC") == "" {
+		// Memory is what a small instance is short of; a pass waits far longer
+		// for its units than for a collection.
+		debug.SetGCPercent(50)
+	}
 	settings, err := config.Load(c.environ)
 	if err != nil {
 		return badInput("the settings are wrong:\n%w", err)
