@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -29,7 +30,7 @@ func (w *World) buildEvents() error {
 	}}, eventgrid.Options{
 		Seed: w.Options.Seed*10 + 4, Phase: phase(actorGrid), Delay: 2 * time.Second, Jitter: 3 * time.Second,
 	}, w.record.to("event grid"))
-	return w.serveTLS(w.net.Host("topic", topicAddr), TopicName, w.watched(TopicName, http.MethodPost, w.grid.TopicHandler(TopicKey)))
+	return w.serveTLS(w.net.Host("topic", topicAddr), TopicName, w.watched(TopicName, w.grid.TopicHandler(TopicKey)))
 }
 
 // subscribe makes the subscriptions that a deployment has, once the host
@@ -77,26 +78,44 @@ func (w *World) resourceEvent(e arm.Event) {
 	}
 	switch {
 	case strings.Contains(e.Type, "Write"):
-		w.record.wrote()
+		if e.Claims == Tandem {
+			w.record.wrote()
+		}
 		w.grid.Publish(eventgrid.ResourceWrite(op, e.Time))
 	case strings.Contains(e.Type, "Delete"):
 		w.grid.Publish(eventgrid.ResourceDelete(op, e.Time))
 	default:
+		if strings.HasSuffix(e.Operation, "/restart/action") && op.Status == eventgrid.Succeeded {
+			w.grid.Report(e.Subject, eventgrid.Available, e.Time)
+		}
 		w.grid.Publish(eventgrid.ResourceAction(op, e.Time))
 	}
 }
 
-// wrote counts a write that Resource Manager has finished.
+// wrote counts a write of the program that Resource Manager has finished.
 func (t *transcript) wrote() {
 	t.mu.Lock()
 	t.writes++
 	t.mu.Unlock()
 }
 
-// availability raises Resource Health's event about a unit's machine.
-func (w *World) availability(role, before, now string) {
-	states := map[string]eventgrid.Availability{"Available": eventgrid.Available, "Unavailable": eventgrid.Unavailable}
-	w.grid.Publish(eventgrid.AvailabilityStatusChanged(w.plan.vmID(role), states[before], states[now], time.Now()))
+// available lets Resource Health see that a unit's machine is up; the event is
+// raised where that is a change.
+func (w *World) available(role string) {
+	w.grid.Report(w.plan.vmID(role), eventgrid.Available, time.Now())
+}
+
+// unavailable lets Resource Health see that a unit's machine is down, whoever
+// wanted that (azure.md 4.1); the event is raised where that is a change.
+func (w *World) unavailable(role string) {
+	w.grid.Report(w.plan.vmID(role), eventgrid.Unavailable, time.Now())
+}
+
+// rebooted tells that somebody had a unit's machine restarted. Who it was is
+// not among what Resource Health tells: the program counts as a customer too.
+func (w *World) rebooted(role string) {
+	w.unavailable(role)
+	w.grid.Publish(eventgrid.ResourceAnnotated(w.plan.vmID(role), annotations["VirtualMachineRebootInitiatedByControlPlane"], time.Now()))
 }
 
 // deliverDifferently changes how events are delivered from now on.
@@ -116,28 +135,52 @@ func deliverDifferently(w *World, st Step) {
 
 // portal acts on a VM as a person does in the portal, through Resource Manager.
 func (w *World) portal(role string, action arm.PowerAction) {
-	now := time.Now()
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, "https://"+ManagerName+w.plan.vmID(role)+"/"+action.String()+"?api-version=2025-04-01", http.NoBody)
-	if err != nil {
+	w.person(http.MethodPost, w.plan.vmID(role)+"/"+action.String(), nil)
+}
+
+// person makes a request to Resource Manager as a person does in the portal. A
+// request that nobody could make is a mistake in the story; one that is
+// refused because of how things are is told.
+func (w *World) person(method, id string, document map[string]any) {
+	status, text, err := w.ask(method, id, document)
+	switch {
+	case err != nil:
 		w.fail("portal: " + err.Error())
-		return
+	case status == http.StatusBadRequest:
+		w.fail(fmt.Sprintf("portal: %s %s: %s", method, id, text))
+	case status > http.StatusBadRequest:
+		w.record.log("story", fmt.Sprintf("which Resource Manager refuses with %d", status))
 	}
+}
+
+// ask makes a request to Resource Manager as a person.
+func (w *World) ask(method, id string, document map[string]any) (int, string, error) {
+	var body bytes.Buffer
+	if document != nil {
+		if err := json.NewEncoder(&body).Encode(document); err != nil {
+			return 0, "", err
+		}
+	}
+	req, err := http.NewRequestWithContext(context.Background(), method, "https://"+ManagerName+id+"?api-version=2025-04-01", &body)
+	if err != nil {
+		return 0, "", err
+	}
+	now := time.Now()
 	req.Header.Set("Authorization", "Bearer "+arm.UnsignedToken(Person, "https://"+ManagerName, "", now, now.Add(time.Hour)))
 	answer := &answerOnly{header: http.Header{}}
 	w.manager.ServeHTTP(answer, req)
-	if answer.status >= http.StatusBadRequest {
-		w.fail(fmt.Sprintf("portal: %s of %s: status %d", action, w.plan.Units[role].VM, answer.status))
-	}
+	return answer.status, answer.text.String(), nil
 }
 
-// answerOnly is an http.ResponseWriter for a caller who wants the status alone.
+// answerOnly is an http.ResponseWriter that keeps the answer.
 type answerOnly struct {
 	header http.Header
 	status int
+	text   strings.Builder
 }
 
 func (a *answerOnly) Header() http.Header         { return a.header }
-func (a *answerOnly) Write(b []byte) (int, error) { return len(b), nil }
+func (a *answerOnly) Write(b []byte) (int, error) { return a.text.Write(b) }
 func (a *answerOnly) WriteHeader(status int)      { a.status = status }
 
 // PublishedEvent is one event that the program published.

@@ -15,7 +15,7 @@ import (
 func TestReadScenarioRefusesWhatItDoesNotKnow(t *testing.T) {
 	tests := []struct{ name, story, want string }{
 		{"an unknown key", "name: a\nsummary: b\nfor: 1m\nfoo: 1\n", "foo"},
-		{"an unknown verb", "name: a\nsummary: b\nfor: 1m\nsteps: [ { at: 1s, do: explode } ]\n", `do "explode": expected one of boot, crash`},
+		{"an unknown verb", "name: a\nsummary: b\nfor: 1m\nsteps: [ { at: 1s, do: explode } ]\n", `do "explode": expected one of`},
 		{"steps out of order", "name: a\nsummary: b\nfor: 1m\nsteps: [ { at: 9s, do: cut }, { at: 1s, do: heal } ]\n", "step 2 is at 1s"},
 		{"a story without an end", "name: a\nsummary: b\n", "expected name, summary and for"},
 		{"no YAML", "\t:", "read story"},

@@ -48,6 +48,11 @@ var OpenQuestions = []OpenQuestion{
 		func(b *behaviour, a int) { b.host.ContentLength = a == 1 },
 	},
 	{
+		"dead-real-servers", "what a published service does when all its real servers are down (no reference)",
+		[]string{"503", "reset"},
+		func(b *behaviour, a int) { b.unit.DeadRealServers = loadmaster.DeadRealServers(a) },
+	},
+	{
 		"down-resets-connections", "whether admin state Down ends established connections (azure.md 1.5)",
 		[]string{"no", "yes"},
 		func(b *behaviour, a int) { b.dataplane.DownResetsConnections = a == 1 },
@@ -56,6 +61,11 @@ var OpenQuestions = []OpenQuestion{
 		"event-batch", "whether a batch of events is a string that holds an array, or an array (functions-host.md 9)",
 		[]string{"string", "array"},
 		func(b *behaviour, a int) { b.host.BatchAsArray = a == 1 },
+	},
+	{
+		"failed-keys", "whether a wrong API key counts as a failed login, which may lock the account (loadmaster.md 1.4)",
+		[]string{"counted", "ignored"},
+		func(b *behaviour, a int) { b.unit.FailedKeys = loadmaster.FailedKeys(a) },
 	},
 	{
 		"first-answer", "provisioning state in the first answer to a write (azure.md 1.9)",
@@ -76,6 +86,11 @@ var OpenQuestions = []OpenQuestion{
 		"health-words", "the words in the check port's answer (loadmaster.md 2.3)",
 		[]string{"documented", "new", "old"},
 		func(b *behaviour, a int) { b.unit.HealthWords = loadmaster.Words(a) },
+	},
+	{
+		"late-write-shows", "what a read shows of a write that has succeeded and not yet taken effect (azure.md 1.9)",
+		[]string{"new", "old"},
+		func(b *behaviour, a int) { b.arm.Unseen = arm.Unseen(a) },
 	},
 	{
 		"mode-applies-at-once", "whether a new HA mode works without a reboot (loadmaster.md 2.1)",
@@ -126,6 +141,16 @@ var OpenQuestions = []OpenQuestion{
 		"standby-writes", "what a standby does with writes (loadmaster.md 1.7)",
 		[]string{"accept", "reject", "lose"},
 		func(b *behaviour, a int) { b.unit.StandbyWrites = loadmaster.StandbyWrites(a) },
+	},
+	{
+		"tags-if-match", "whether If-Match counts on a PATCH of tags (azure.md 1.9)",
+		[]string{"honoured", "ignored"},
+		func(b *behaviour, a int) { b.arm.TagsIfMatch = arm.IfMatch(a) },
+	},
+	{
+		"tags-patch", "whether a PATCH of tags replaces them all or adds to them (azure.md 1.1)",
+		[]string{"replaces", "merges"},
+		func(b *behaviour, a int) { b.arm.TagsPatch = arm.TagsPatch(a) },
 	},
 	{
 		"times-as-text", "how boottime is written (loadmaster.md 2.2)",

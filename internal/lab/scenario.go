@@ -38,8 +38,21 @@ type Scenario struct {
 	// Active is the unit that is active at the beginning, first or second;
 	// first where nothing is said.
 	Active string `yaml:"active"`
-	Steps  []Step `yaml:"steps"`
-	Expect Expect `yaml:"expect"`
+	// Configured are settings of units that differ at the beginning from what the
+	// pair file says, for example second: { hamode: first }; the names are those of
+	// the verb configure.
+	Configured map[string]map[string]any `yaml:"configured"`
+	// Unproved leaves it to the story to have the lever proved; otherwise it was
+	// when the pair was set up.
+	Unproved bool `yaml:"unproved"`
+	// Neighbour puts a second pair behind the same load balancer, the units of
+	// which steps call neighbour-first and neighbour-second.
+	Neighbour bool `yaml:"neighbour"`
+	// Workers is how many instances of the function app there are; one where
+	// nothing is said.
+	Workers int    `yaml:"workers"`
+	Steps   []Step `yaml:"steps"`
+	Expect  Expect `yaml:"expect"`
 }
 
 // Step is one thing that happens, or one look at how things are, at a time.
@@ -55,8 +68,18 @@ type Step struct {
 	Times int           `yaml:"times"`
 	Lose  bool          `yaml:"lose"`
 	// By tells whether a person or the platform does it, where that matters.
-	By     string `yaml:"by"`
-	Expect *Now   `yaml:"expect"`
+	By string `yaml:"by"`
+	// Every is the period of what repeats; For is how long something lasts, and
+	// By how much a clock steps.
+	Every time.Duration `yaml:"every"`
+	For   time.Duration `yaml:"for"`
+	// State is the admin state, the check port's answer, or whatever else a verb
+	// puts a thing into; Address is a unit's new one.
+	State   string `yaml:"state"`
+	Address string `yaml:"address"`
+	// Set changes settings by name: of a unit, or of the pair file by path.
+	Set    map[string]any `yaml:"set"`
+	Expect *Now           `yaml:"expect"`
 }
 
 // Now is how things must be at the time of a step. Empty fields say nothing.
@@ -65,8 +88,12 @@ type Now struct {
 	Serving string `yaml:"serving"`
 	// Situation is what the program believes.
 	Situation string `yaml:"situation"`
+	// Alarm is the alarm that stands, or none.
+	Alarm string `yaml:"alarm"`
 	// Down lists the units that are set Down in the load balancer.
 	Down *[]string `yaml:"down"`
+	// NeighbourDown lists those of the second pair, as first and second.
+	NeighbourDown *[]string `yaml:"neighbourDown"`
 }
 
 // Expect is what must have come of the story when it ends.

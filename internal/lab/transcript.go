@@ -15,6 +15,9 @@ type Line struct {
 	Event  string
 }
 
+// sourceHost is the source of what the Functions hosts say.
+const sourceHost = "host"
+
 // Clock renders the time of the line as the transcript shows it.
 func (l Line) Clock() string {
 	at := l.At.Truncate(time.Millisecond)
@@ -24,7 +27,8 @@ func (l Line) Clock() string {
 // transcript collects lines. Goroutines of one instant run in any order, so the
 // lines of one instant are sorted by their source before they are told: the
 // same seed gives the same transcript. One source keeps its own order, which is
-// that of cause and effect.
+// that of cause and effect. Only the Functions host does many things at once:
+// its lines of one instant have no order, and are sorted by their text.
 type transcript struct {
 	start time.Time
 	tell  func(Line) // may be nil
@@ -58,7 +62,12 @@ func (t *transcript) flush() []Line {
 }
 
 func (t *transcript) flushLocked() {
-	slices.SortStableFunc(t.instant, func(a, b Line) int { return cmp.Compare(a.Source, b.Source) })
+	slices.SortStableFunc(t.instant, func(a, b Line) int {
+		if a.Source == b.Source && a.Source == sourceHost {
+			return cmp.Compare(a.Event, b.Event)
+		}
+		return cmp.Compare(a.Source, b.Source)
+	})
 	for _, l := range t.instant {
 		if t.tell != nil {
 			t.tell(l)

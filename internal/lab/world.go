@@ -8,9 +8,12 @@ import (
 	"io"
 	"io/fs"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -66,6 +69,8 @@ const (
 	actorHost
 	actorClient
 	actorStory
+	actorNeighbourFirst
+	actorNeighbourSecond
 )
 
 // Program is what a story brings along of the program under test: the staged
@@ -73,8 +78,14 @@ const (
 type Program struct {
 	App      fs.FS
 	Launcher host.Launcher
+	// Others start the handler on the workers beyond the first, in their order.
+	Others   []host.Launcher
 	Queues   host.Queues
 	Settings map[string]string
+	// Do lets a step happen to the program that only its own side can do, one
+	// of programVerbs. It must not wait. It may be nil: then those steps are
+	// told and do nothing.
+	Do func(Step) error
 }
 
 // Options are how a world differs from the story it is made for.
@@ -86,6 +97,8 @@ type Options struct {
 	// Believed tells what the program believes of the pair, for the looks of
 	// the story; nil where there is no program.
 	Believed func() string
+	// Alarmed tells which alarm of the pair stands, for the same looks.
+	Alarmed func() string
 	// Took is called when a service has taken something from the program and
 	// has not yet answered, the worst moment for the program to die: Resource
 	// Manager a write (ManagerName), or the topic events (TopicName). It may be
@@ -99,8 +112,8 @@ type World struct {
 	Options  Options
 
 	behaviour behaviour
-	plan      plan
-	pairFile  []byte
+	plan      plan // of the pair that the story is about, with the units of both
+	pairs     []*pairOf
 	net       *network.Network
 	units     map[string]*loadmaster.Unit
 	path      *dataplane.DataPath
@@ -108,10 +121,11 @@ type World struct {
 	grid      *eventgrid.Grid
 	authority *authority
 	client    *client
-	outside   *network.Host // the client's
-	worker    *network.Host
+	outside   *network.Host   // the client's
+	machines  []*network.Host // of the workers
+	workers   []netip.Addr    // every address from which the program reaches the units
 	app       *network.Host
-	host      *host.Host
+	program   *functionApp // nil where there is none
 	record    *transcript
 	// subscribed is closed when Event Grid's subscriptions to the program stand.
 	subscribed chan struct{}
@@ -126,17 +140,13 @@ func New(sc Scenario, o Options) (*World, error) {
 	if err != nil {
 		return nil, fmt.Errorf("story %s: %w", sc.Name, err)
 	}
-	file, err := sc.PairFile(nil)
-	if err != nil {
-		return nil, err
-	}
 	w := &World{
 		Scenario: sc, Options: o, behaviour: b,
 		net:   network.New(network.Options{Seed: o.Seed}),
 		units: map[string]*loadmaster.Unit{}, subscribed: make(chan struct{}),
 		record: &transcript{start: time.Now(), tell: o.Tell},
 	}
-	if w.plan, err = readPlan(file); err != nil {
+	if err = w.readPlans(); err != nil {
 		return nil, err
 	}
 	if w.authority, err = newAuthority(); err != nil {
@@ -151,37 +161,95 @@ func New(sc Scenario, o Options) (*World, error) {
 	return w, nil
 }
 
-// buildUnits makes both LoadMasters, up and running, and the pair file that
-// pins their certificates.
-func (w *World) buildUnits() error {
-	pins := map[string]string{}
-	active := w.Scenario.Active
-	if active == "" {
-		active = "first"
+// readPlans reads the pair files of the world. A step names the units of the
+// second pair by roles of their own; so does the plan.
+func (w *World) readPlans() error {
+	pairs := []*pairOf{{file: w.Scenario.PairFile, actors: [2]int{actorFirst, actorSecond}, seed: 0, active: w.Scenario.Active}}
+	if w.Scenario.Neighbour {
+		pairs = append(pairs, &pairOf{
+			prefix: neighbourPrefix, file: w.Scenario.neighbourFile,
+			actors: [2]int{actorNeighbourFirst, actorNeighbourSecond}, seed: 8,
+		})
 	}
-	for i, role := range []string{"first", "second"} {
-		u := w.plan.Units[role]
-		other := w.plan.Units[map[string]string{"first": "second", "second": "first"}[role]]
-		unit, err := loadmaster.New(loadmaster.Config{
-			Name: u.VM, Role: loadmaster.Role(i + 1), Partner: other.Address, CheckPort: w.plan.HA.CheckPort, APIPort: u.API.Port,
-			Preferred: w.plan.HA.Preferred == "first", AllInterfaces: w.plan.HA.CheckAllInterfaces,
-			APIKey: APIKey(u.API.Secret), ServicePorts: w.plan.servicePorts(), BootDelay: w.Scenario.Boot,
-			Phase: phase(actorFirst + i), Seed: w.Options.Seed*10 + uint64(i), Options: w.behaviour.unit,
-		}, w.net.Host(u.VM, u.Address), w.record.to(u.VM))
+	for _, p := range pairs {
+		file, err := p.file(nil)
 		if err != nil {
 			return err
 		}
-		w.units[role] = unit
-		pins[role] = unit.CertificateSHA256()
-		state := loadmaster.Standby
-		if role == active {
-			state = loadmaster.Active
+		if p.plan, err = readPlan(file); err != nil {
+			return err
 		}
-		unit.Start(state)
 	}
-	var err error
-	w.pairFile, err = w.Scenario.PairFile(pins)
-	return err
+	w.pairs, w.plan = pairs, pairs[0].plan
+	w.plan.Units = map[string]planUnit{}
+	for _, p := range pairs {
+		for role, u := range p.plan.Units {
+			w.plan.Units[p.prefix+role] = u
+		}
+	}
+	for role := range w.Scenario.Configured {
+		if _, known := w.plan.Units[role]; !known {
+			return fmt.Errorf("story %s: configured: unit %q: expected one of %s", w.Scenario.Name, role, strings.Join(w.roles(), ", "))
+		}
+	}
+	return nil
+}
+
+// roles lists the units as steps name them.
+func (w *World) roles() []string { return slices.Sorted(maps.Keys(w.plan.Units)) }
+
+// buildUnits makes the LoadMasters, up and running, and the pair files that
+// pin their certificates.
+func (w *World) buildUnits() error {
+	for _, p := range w.pairs {
+		pins := map[string]string{}
+		for i, role := range pairRoles {
+			unit, err := w.buildUnit(p, i)
+			if err != nil {
+				return err
+			}
+			pins[role] = unit.CertificateSHA256()
+		}
+		var err error
+		if p.pinned, err = p.file(pins); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// buildUnit makes the first (0) or second (1) unit of a pair and starts it.
+func (w *World) buildUnit(p *pairOf, i int) (*loadmaster.Unit, error) {
+	role := pairRoles[i]
+	u, other := p.plan.Units[role], p.plan.Units[pairRoles[1-i]]
+	unit, err := loadmaster.New(loadmaster.Config{
+		Name: u.VM, Role: loadmaster.Role(i + 1), Partner: other.Address, CheckPort: p.plan.HA.CheckPort, APIPort: u.API.Port,
+		Preferred: p.plan.HA.Preferred == "first", AllInterfaces: p.plan.HA.CheckAllInterfaces,
+		APIKey: APIKey(u.API.Secret), ServicePorts: p.plan.servicePorts(), BootDelay: w.Scenario.Boot,
+		Phase: phase(p.actors[i]), Seed: w.Options.Seed*10 + p.seed + uint64(i), Options: w.behaviour.unit,
+	}, w.net.Host(u.VM, u.Address), w.record.to(u.VM))
+	if err != nil {
+		return nil, err
+	}
+	w.units[p.prefix+role] = unit
+	if err := unit.Configure(asText(w.Scenario.Configured[p.prefix+role])); err != nil {
+		return nil, err
+	}
+	state := loadmaster.Standby
+	if role == p.active || role == pairRoles[0] && p.active == "" {
+		state = loadmaster.Active
+	}
+	unit.Start(state)
+	return unit, nil
+}
+
+// asText writes settings as the API takes them.
+func asText(settings map[string]any) map[string]string {
+	out := map[string]string{}
+	for name, value := range settings {
+		out[name] = fmt.Sprint(value)
+	}
+	return out
 }
 
 // APIKey is the API key of a unit, by the name of its secret in the pair file.
@@ -219,20 +287,38 @@ func (w *World) buildAzure() error {
 	if err := w.serve(w.net.Host("identity", identityAddr), 8081, identity); err != nil {
 		return err
 	}
-	return w.serveTLS(w.net.Host("azure", managerAddr), ManagerName, w.watched(ManagerName, http.MethodPut, manager))
+	return w.serveTLS(w.net.Host("azure", managerAddr), ManagerName, w.watched(ManagerName, manager))
 }
 
-// watched calls Options.Took between a request with the method and its answer.
-func (w *World) watched(service, method string, handler http.Handler) http.Handler {
-	if w.Options.Took == nil {
-		return handler
-	}
+// watched calls took between a request that changes something and its answer.
+func (w *World) watched(service string, handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if r.Method == method {
-			rw = beforeAnswer{rw, func() { w.Options.Took(service) }}
+		if Changes(r) {
+			rw = beforeAnswer{rw, func() { w.took(service, r.Method, r.RemoteAddr) }}
 		}
 		handler.ServeHTTP(rw, r)
 	})
+}
+
+// Changes reports whether a request asks Resource Manager or a topic to change
+// something. Of the actions, only that for a rule's health does not.
+func Changes(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodPut, http.MethodPatch, http.MethodDelete:
+		return true
+	case http.MethodPost:
+		return !strings.HasSuffix(r.URL.Path, "/health")
+	}
+	return false
+}
+
+func (w *World) took(service, method, from string) {
+	if w.Options.Took != nil {
+		w.Options.Took(service)
+	}
+	if w.program != nil {
+		w.program.took(service, method, from)
+	}
 }
 
 // beforeAnswer makes a call before an answer of success leaves.
@@ -248,40 +334,30 @@ func (b beforeAnswer) WriteHeader(status int) {
 	b.ResponseWriter.WriteHeader(status)
 }
 
-// seed puts the pair's load balancers, interfaces and machines into Resource
-// Manager.
+// seed puts the load balancers, interfaces and machines of the pairs into
+// Resource Manager.
 func (w *World) seed() error {
-	var pools []string
-	for i, lb := range w.plan.LoadBalancers {
-		id := w.plan.loadBalancerID(i)
-		interval, err := time.ParseDuration(lb.Probe.Interval)
-		if err != nil {
-			return fmt.Errorf("probe interval of %s: %w", lb.Name, err)
-		}
-		seed := arm.LoadBalancer{ID: id, Pools: lb.Pools, Probes: []arm.Probe{{
-			Name: "check", Port: w.plan.HA.CheckPort, Path: lb.Probe.Path, Interval: interval, Threshold: lb.Probe.Threshold,
-		}}}
-		for _, f := range lb.Frontends {
-			seed.Frontends = append(seed.Frontends, arm.Frontend{Name: f.Name, Address: f.Address})
-		}
-		for _, r := range lb.Rules {
-			seed.Rules = append(seed.Rules, arm.Rule{
-				Name: r.Name, Frontend: r.Frontend, Pool: lb.Pools[0], Probe: "check", FrontendPort: r.Port, BackendPort: r.Port,
-			})
-		}
-		if err := w.manager.SeedLoadBalancer(seed); err != nil {
+	var balancers []arm.LoadBalancer
+	for _, p := range w.pairs {
+		var err error
+		if balancers, err = p.addBalancers(balancers); err != nil {
 			return err
-		}
-		for _, pool := range lb.Pools {
-			pools = append(pools, id+"/backendAddressPools/"+pool)
 		}
 	}
-	for _, role := range []string{"first", "second"} {
-		if err := w.manager.SeedVM(arm.VM{ID: w.plan.vmID(role), Interfaces: []string{w.plan.nicID(role)}}); err != nil {
+	for _, lb := range balancers {
+		if err := w.manager.SeedLoadBalancer(lb); err != nil {
 			return err
 		}
-		if err := w.manager.SeedNIC(arm.NIC{ID: w.plan.nicID(role), VM: w.plan.vmID(role), Address: w.plan.Units[role].Address, Pools: pools}); err != nil {
-			return err
+	}
+	for _, p := range w.pairs {
+		for _, role := range pairRoles {
+			vm, nic := p.plan.vmID(role), p.plan.nicID(role)
+			if err := w.manager.SeedVM(arm.VM{ID: vm, Interfaces: []string{nic}}); err != nil {
+				return err
+			}
+			if err := w.manager.SeedNIC(arm.NIC{ID: nic, VM: vm, Address: p.plan.Units[role].Address, Pools: p.plan.poolIDs()}); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -291,7 +367,10 @@ func (w *World) buildClient() error {
 	lb := w.plan.LoadBalancers[0]
 	port := w.plan.servicePorts()[0]
 	w.client = newClient(w.outside, netip.AddrPortFrom(lb.Frontends[0].Address, uint16(port)), phase(actorClient), w.record.to("client"))
-	w.worker = w.net.Host("worker", workerAddr)
+	for n, addr := 0, workerAddr; n < max(w.Scenario.Workers, 1); n, addr = n+1, addr.Next() {
+		w.machines = append(w.machines, w.net.Host(workerName(n), addr))
+		w.workers = append(w.workers, addr)
+	}
 	w.app = w.net.Host("function app", appAddr)
 	w.net.Name(AppName, appAddr)
 	return nil
@@ -332,45 +411,41 @@ func (w *World) serveOn(l net.Listener, handler http.Handler) {
 	})
 }
 
-// Attach brings the program into the world: a Functions host that runs it, and
-// Event Grid's subscriptions to it.
+// Attach brings the program into the world: a Functions host that runs it on
+// each worker, and Event Grid's subscriptions to it.
 func (w *World) Attach(p Program) error {
-	h, err := host.New(host.Config{
-		App: p.App, Settings: p.Settings, Launcher: p.Launcher, Queues: p.Queues, WebhookKey: webhookKey,
-		Log:  func(level, line string) { w.hostLine(level, line) },
-		Seed: w.Options.Seed*10 + 5, Phase: phase(actorHost), StrictAnswers: true,
-		ContentLength: w.behaviour.host.ContentLength, BatchAsArray: w.behaviour.host.BatchAsArray,
-	})
+	a, err := w.newFunctionApp(p)
 	if err != nil {
 		return fmt.Errorf("start the function app: %w", err)
 	}
-	w.host = h
-	if err := w.serveTLS(w.app, AppName, h.Handler()); err != nil {
+	w.program = a
+	if err := w.serveTLS(w.app, AppName, a); err != nil {
 		return err
 	}
-	return w.serve(w.app, 80, h.Handler())
+	return w.serve(w.app, 80, a)
 }
 
-// hostLine keeps the host's warnings and errors; the handler's own lines are
-// told by the program itself.
-func (w *World) hostLine(level, line string) {
-	if level == host.LevelError || level == host.LevelWarning {
-		w.record.log("host", level+": "+line)
+// hostLine keeps the warnings and errors of a worker's host; the handler's own
+// lines are told by the program itself.
+func (w *World) hostLine(worker, level, line string) {
+	if level != host.LevelError && level != host.LevelWarning {
+		return
 	}
+	if len(w.machines) > 1 {
+		level = worker + ": " + level
+	}
+	w.record.log(sourceHost, level+": "+line)
 }
 
-// Run plays the story to its end, or until ctx ends.
+// Run plays the story to its end, or until ctx ends. That nobody locked the
+// account of a unit is expected of every story.
 func (w *World) Run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, w.Scenario.For)
 	defer cancel()
 	var wait sync.WaitGroup
 	wait.Go(func() { w.client.run(ctx) })
-	if w.host != nil {
-		wait.Go(func() {
-			if err := w.host.Run(ctx); err != nil {
-				w.fail("the Functions host ended: " + err.Error())
-			}
-		})
+	if w.program != nil {
+		wait.Go(func() { w.program.run(ctx) })
 		wait.Go(func() {
 			if err := w.subscribe(ctx); err == nil {
 				close(w.subscribed)
@@ -382,9 +457,14 @@ func (w *World) Run(ctx context.Context) error {
 	w.steps(ctx)
 	<-ctx.Done()
 	wait.Wait()
-	if w.host != nil {
-		for _, f := range w.host.Failures() {
+	if w.program != nil {
+		for _, f := range w.program.failures() {
 			w.fail("the Functions host would hang or refuse: " + f)
+		}
+	}
+	for _, role := range w.roles() {
+		if u := w.units[role]; u.Lockouts() > 0 {
+			w.fail(fmt.Sprintf("%d failed logins locked the account of %s", u.FailedLogins(), u.Name()))
 		}
 	}
 	return nil
@@ -444,20 +524,33 @@ func (w *World) Transcript() []Line { return w.record.flush() }
 func (w *World) Outage() Outage { return w.client.measured() }
 
 // PairFile is the story's pair file, with the pins of the units' certificates.
-func (w *World) PairFile() []byte { return w.pairFile }
+func (w *World) PairFile() []byte { return w.pairs[0].pinned }
+
+// PairFiles are the pair files of the world, that of PairFile first and the
+// neighbour's, where there is one, second.
+func (w *World) PairFiles() []PairFile {
+	var out []PairFile
+	for _, p := range w.pairs {
+		out = append(out, PairFile{Name: p.plan.Name, YAML: p.pinned})
+	}
+	return out
+}
 
 // Authority is the PEM of the certificate authority of the simulated services.
 func (w *World) Authority() []byte { return w.authority.pem() }
 
 // Worker is the host on which the program runs, with the address from which it
-// reaches the pair.
-func (w *World) Worker() *network.Host { return w.worker }
+// reaches the pair; where there are several, the first.
+func (w *World) Worker() *network.Host { return w.machines[0] }
+
+// Workers are all hosts on which the program runs, worker-1 first.
+func (w *World) Workers() []*network.Host { return w.machines }
 
 // Network is the world's network, to be exposed to programs outside.
 func (w *World) Network() *network.Network { return w.net }
 
-// Handler is the public face of the Functions host, after Attach.
-func (w *World) Handler() http.Handler { return w.host.Handler() }
+// Handler is the public face of the function app, after Attach.
+func (w *World) Handler() http.Handler { return w.program }
 
 // Subscribed is closed when Event Grid has begun to tell the program of things.
 func (w *World) Subscribed() <-chan struct{} { return w.subscribed }

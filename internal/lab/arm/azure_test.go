@@ -128,6 +128,7 @@ type azure struct {
 	manager *arm.Manager
 	path    *recorder
 	http    *http.Client
+	options *azarm.ClientOptions
 	lbs     *armnetwork.LoadBalancersClient
 	pools   *armnetwork.LoadBalancerBackendAddressPoolsClient
 	nats    *armnetwork.InboundNatRulesClient
@@ -222,18 +223,18 @@ func (z *azure) connect() {
 	roots := x509.NewCertPool()
 	roots.AddCert(leaf)
 	z.http = &http.Client{Transport: &http.Transport{DialContext: z.worker.DialContext, TLSClientConfig: &tls.Config{RootCAs: roots}}}
-	opts := &azarm.ClientOptions{DisableRPRegistration: true, ClientOptions: policy.ClientOptions{
+	z.options = &azarm.ClientOptions{DisableRPRegistration: true, ClientOptions: policy.ClientOptions{
 		Cloud: cloud.Configuration{Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
 			cloud.ResourceManager: {Endpoint: "https://management.azure.com", Audience: "https://management.azure.com"},
 		}},
 		Transport: z.http,
 		Retry:     policy.RetryOptions{MaxRetries: -1},
 	}}
-	nf, err := armnetwork.NewClientFactory(sub, &azfake.TokenCredential{}, opts)
+	nf, err := armnetwork.NewClientFactory(sub, &azfake.TokenCredential{}, z.options)
 	if err != nil {
 		z.t.Fatal(err)
 	}
-	cf, err := armcompute.NewClientFactory(sub, &azfake.TokenCredential{}, opts)
+	cf, err := armcompute.NewClientFactory(sub, &azfake.TokenCredential{}, z.options)
 	if err != nil {
 		z.t.Fatal(err)
 	}

@@ -49,8 +49,7 @@ func (m *Manager) newCall(r *http.Request) *call {
 	if c.correlation == "" {
 		c.correlation = requestID
 	}
-	c.fault = m.takeFault(c)
-	m.unlockAndDeliver()
+	m.mu.Unlock()
 	c.header.Set("X-Ms-Request-Id", requestID)
 	c.header.Set("X-Ms-Correlation-Request-Id", c.correlation)
 	if c.clientID != "" {
@@ -67,6 +66,9 @@ func headerID(h http.Header, name string) string {
 	}
 	return ""
 }
+
+// writes tells whether the request is one that changes a resource's document.
+func (c *call) writes() bool { return c.method == http.MethodPut || c.method == http.MethodPatch }
 
 // readBody reads the body, which happens before anything is locked.
 func (c *call) readBody() error {

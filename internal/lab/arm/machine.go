@@ -97,6 +97,8 @@ func (m *Manager) routeMachine(c *call, r *resource) (answer, error) {
 		return answer{}, notAllowed(c)
 	case t.verb == "" && c.method == http.MethodGet:
 		return ok(r.machine.document(r, c.url.Query())), nil
+	case t.verb == "" && c.method == http.MethodDelete:
+		return m.removeMachine(c, r)
 	case strings.EqualFold(t.verb, "instanceView") && c.method == http.MethodGet:
 		return ok(r.machine.instanceView(r)), nil
 	case c.method == http.MethodPost:
@@ -121,6 +123,7 @@ func (m *Manager) act(c *call, r *resource, a PowerAction) (answer, error) {
 			message: "Operation 'restart' is not allowed on VM '" + r.name() + "' since the VM is not running. Please start the VM.",
 		}
 	}
+	m.count(c, Requests{Actions: 1})
 	op := m.newOperation(c, r, string(a))
 	op.event = m.newEvent(c, r.id, "Microsoft.Compute/virtualMachines/"+string(a)+"/action", false)
 	if old := r.running; old != nil {
@@ -142,6 +145,23 @@ func (m *Manager) act(c *call, r *resource, a PowerAction) (answer, error) {
 	h := m.locationHeader(c, op)
 	h.Set("Azure-Asyncoperation", op.address(c, "operations"))
 	return answer{status: http.StatusAccepted, header: h}, nil
+}
+
+// removeMachine deletes a machine, which is gone at once. Its interfaces stay,
+// with their addresses and in their pools. m.mu is held.
+func (m *Manager) removeMachine(c *call, r *resource) (answer, error) {
+	a, err := m.remove(c, r)
+	if err != nil {
+		return answer{}, err
+	}
+	for _, nic := range m.order {
+		if nic.kind.is("networkInterfaces") && strings.EqualFold(reference(properties(nic.doc), "virtualMachine"), r.id) {
+			nic.doc = clone(nic.doc)
+			delete(properties(nic.doc), "virtualMachine")
+		}
+	}
+	m.later(func() { m.cfg.OnPower(r.id, Deallocate) })
+	return a, nil
 }
 
 // move takes a machine through an action. m.mu is held.

@@ -48,7 +48,8 @@ type Config struct {
 	// OnEvent is told of the end of each write, delete and VM action, as Event
 	// Grid is (azure.md 4.3). It may be nil.
 	OnEvent func(Event)
-	// OnPower is told to move the machine. It may be nil.
+	// OnPower is told to move the machine; a delete deallocates it. It may be
+	// nil.
 	OnPower func(vmID string, action PowerAction)
 }
 
@@ -59,6 +60,9 @@ type Options struct {
 	FirstAnswer FirstAnswer
 	SecondWrite SecondWrite
 	PoolIfMatch IfMatch
+	TagsIfMatch IfMatch
+	TagsPatch   TagsPatch
+	Unseen      Unseen
 	// ShowNICAddresses puts ipAddress beside the interface reference in pools
 	// of network interfaces; the API description does not say that it is
 	// there, so by default it is not.
@@ -108,8 +112,9 @@ const (
 // String returns the choice as a word.
 func (s SecondWrite) String() string { return word(int(s), "supersedes", "refused") }
 
-// IfMatch says whether If-Match counts on writes of pools and NAT rules,
-// which no document tells (azure.md 1.9). On whole resources it always does.
+// IfMatch says whether If-Match counts on writes of pools and NAT rules, or on
+// a PATCH of tags, which no document tells (azure.md 1.9). On a PUT of a whole
+// resource it always does.
 type IfMatch int
 
 // The choices.
@@ -120,6 +125,37 @@ const (
 
 // String returns the choice as a word.
 func (i IfMatch) String() string { return word(int(i), "honoured", "ignored") }
+
+// TagsPatch is what a PATCH does to the tags that it does not name. The API
+// description calls the operation "update" and says no more (azure.md 1.1).
+type TagsPatch int
+
+// The choices.
+const (
+	Replaces TagsPatch = iota // they are gone: the body is the whole set
+	Merges                    // they stay
+)
+
+// String returns the choice as a word.
+func (t TagsPatch) String() string { return word(int(t), "replaces", "merges") }
+
+// Unseen is what reads show of a write that is called Succeeded and has not
+// taken effect, which is what the faults Late and NoEffect make of one. No
+// document tells; recorded reads show a write as soon as it is answered.
+type Unseen int
+
+// The choices. With ShowsOld a read before a Late write's effect is stale as a
+// whole, its ETag too, so that a write built on it is refused; of a write
+// without an effect nothing but its new ETag is ever read. Either way a later
+// write that is not late shows what was kept before it, and takes it along,
+// unless it is of tags alone.
+const (
+	ShowsNew Unseen = iota // the new value, at once
+	ShowsOld               // the old value, until the effect
+)
+
+// String returns the choice as words.
+func (u Unseen) String() string { return word(int(u), "shows new", "shows old") }
 
 func word(i int, words ...string) string {
 	if i < 0 || i >= len(words) {
@@ -166,7 +202,8 @@ type Manager struct {
 	timerN     int
 	buckets    map[string]*bucketLevel
 	faults     []*Fault
-	outbox     []func() // calls to the outside, in order
+	requests   map[string]Requests // by the key of the principal
+	outbox     []func()            // calls to the outside, in order
 	delivering bool
 }
 
@@ -197,6 +234,7 @@ func New(cfg Config, path DataPath) (*Manager, error) {
 		operations: map[string]*operation{},
 		timers:     map[*time.Timer]bool{},
 		buckets:    map[string]*bucketLevel{},
+		requests:   map[string]Requests{},
 	}, nil
 }
 
@@ -290,11 +328,16 @@ func (m *Manager) guid() string {
 // ServeHTTP answers one request.
 func (m *Manager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := m.newCall(r)
+	unknown := m.authenticate(c)
+	m.meet(c)
 	if c.fault.before() {
 		m.misbehave(w, r, c)
 		return
 	}
-	a, err := m.answer(c)
+	a, err := answer{}, unknown
+	if err == nil {
+		a, err = m.answer(c)
+	}
 	if c.fault.Kind == CutAfter {
 		panic(http.ErrAbortHandler)
 	}
@@ -305,11 +348,8 @@ func (m *Manager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.write(w)
 }
 
-// answer does what a request asks for.
+// answer does what a request of a known principal asks for.
 func (m *Manager) answer(c *call) (answer, error) {
-	if err := m.authenticate(c); err != nil {
-		return answer{}, err
-	}
 	if err := m.admit(c); err != nil {
 		return answer{}, err
 	}
@@ -320,6 +360,9 @@ func (m *Manager) answer(c *call) (answer, error) {
 	defer m.unlockAndDeliver()
 	if m.closed {
 		return answer{}, &failure{status: http.StatusServiceUnavailable, code: "ServiceUnavailable", message: "The service is closed."}
+	}
+	if c.fault.Kind == Overtaken {
+		m.overtake(c)
 	}
 	a, err := m.route(c)
 	var f *failure

@@ -32,7 +32,8 @@ type operation struct {
 	res      *resource
 	status   status
 	failure  *failure
-	body     any // what operationResults answers at the end
+	moves    bool // the data path follows
+	body     any  // what operationResults answers at the end
 	began    time.Time
 	ended    time.Time
 	event    *Event // told at the end; nil for none
@@ -76,17 +77,44 @@ func (m *Manager) schedule(c *call, r *resource, op *operation, updating bool) {
 	default:
 		m.finish(op, succeeded, nil)
 	}
-	if c.fault.Kind == NoEffect || !r.kind.is("loadBalancers") {
-		return
+	delay := m.opts.AsyncDelay + m.opts.EffectDelay
+	if c.fault.Kind == Late {
+		delay = c.fault.Delay
 	}
 	version, doc := r.version, r.doc
-	m.after(m.opts.AsyncDelay+m.opts.EffectDelay, func() {
-		if op.status == succeeded && version > r.applied && m.resources[strings.ToLower(r.id)] == r {
+	m.after(delay, func() {
+		r.reveal(op)
+		if op.moves && op.status == succeeded && version > r.applied && m.resources[strings.ToLower(r.id)] == r {
 			r.applied = version
-			lb := m.traffic(r.id, doc)
-			m.later(func() { m.path.Apply(lb) })
+			m.takeEffect(r, doc)
 		}
 	})
+}
+
+// takeEffect lets the traffic follow a write. m.mu is held.
+func (m *Manager) takeEffect(r *resource, doc document) {
+	if r.kind.is("loadBalancers") {
+		m.carry(r, doc)
+		return
+	}
+	for _, lb := range m.order { // an interface changed, so their members may have
+		if !lb.kind.is("loadBalancers") {
+			continue
+		}
+		d := clone(lb.doc)
+		m.completeLoadBalancer(d)
+		lb.doc = d
+		if lb.carried != nil {
+			m.carry(lb, lb.carried)
+		}
+	}
+}
+
+// carry hands a load balancer to the data path. m.mu is held.
+func (m *Manager) carry(r *resource, doc document) {
+	r.carried = doc
+	lb := m.traffic(r.id, doc)
+	m.later(func() { m.path.Apply(lb) })
 }
 
 // supersede ends the operation that runs on a resource, because another one

@@ -27,6 +27,25 @@ func (p Principal) String() string {
 	return "somebody"
 }
 
+// Requests is what a principal has asked for so far.
+type Requests struct {
+	Reads   int // every GET, polls of long operations and refused ones too
+	Actions int // on machines, that were accepted
+}
+
+// Requests tells how much a principal has asked for.
+func (m *Manager) Requests(p Principal) Requests {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.requests[p.key()]
+}
+
+// count adds to what the principal of a call has asked for. m.mu is held.
+func (m *Manager) count(c *call, more Requests) {
+	r := m.requests[c.principal.key()]
+	m.requests[c.principal.key()] = Requests{Reads: r.Reads + more.Reads, Actions: r.Actions + more.Actions}
+}
+
 // key tells principals apart for throttling.
 func (p Principal) key() string { return p.AppID + "|" + p.ObjectID + "|" + p.Name }
 

@@ -13,12 +13,40 @@ type resource struct {
 	doc     document
 	etag    string
 	running *operation // the write or VM action that has not ended
-	version int        // rises with every write
+	version int        // rises with every write that the traffic follows
 	applied int        // the version that the data path has
+	carried document   // what the data path has of a load balancer; nil before the first time
+	unseen  []unseen   // the writes that reads do not show yet, oldest first
 	machine *machine   // of a virtual machine
 }
 
+// unseen is a write that reads do not show yet.
+type unseen struct {
+	op     *operation
+	before document // what they show instead
+}
+
+// shown is the document as reads show it.
+func (r *resource) shown() document {
+	if len(r.unseen) > 0 {
+		return r.unseen[0].before
+	}
+	return r.doc
+}
+
+// reveal lets reads show a write, and with it those before it.
+func (r *resource) reveal(op *operation) {
+	if i := slices.IndexFunc(r.unseen, func(u unseen) bool { return u.op == op }); i >= 0 {
+		r.unseen = r.unseen[i+1:]
+	}
+}
+
 func (r *resource) name() string { return lastSegment(r.id) }
+
+// carriesTraffic tells whether the data path follows writes of the resource.
+func (r *resource) carriesTraffic() bool {
+	return r.kind.is("loadBalancers") || r.kind.is("networkInterfaces")
+}
 
 // kind is a type of resource.
 type kind struct {
@@ -65,9 +93,9 @@ var kinds = []*kind{
 		{name: "securityRules", writable: true},
 		{name: "defaultSecurityRules"},
 	}},
-	{provider: networkProvider, name: "networkInterfaces", collections: []collection{{name: "ipConfigurations"}}},
+	{provider: networkProvider, name: "networkInterfaces", writable: true, collections: []collection{{name: "ipConfigurations"}}},
 	{provider: networkProvider, name: "publicIPAddresses"},
-	{provider: computeProvider, name: "virtualMachines"},
+	{provider: computeProvider, name: "virtualMachines"}, // deleted by routeMachine
 }
 
 func kindOf(provider, name string) *kind {
@@ -149,7 +177,7 @@ func (m *Manager) list(c *call, k *kind) (answer, error) {
 		if k.is("virtualMachines") {
 			value = append(value, r.machine.document(r, c.url.Query()))
 		} else {
-			value = append(value, r.doc)
+			value = append(value, r.shown())
 		}
 	}
 	return ok(document{"value": value}), nil
@@ -158,9 +186,9 @@ func (m *Manager) list(c *call, k *kind) (answer, error) {
 func (m *Manager) routeWhole(c *call, r *resource) (answer, error) {
 	switch {
 	case c.method == http.MethodGet:
-		a := ok(r.doc)
-		if r.etag != "" {
-			a.header = http.Header{"Etag": {r.etag}}
+		a := ok(r.shown())
+		if etag := text(r.shown(), "etag"); etag != "" {
+			a.header = http.Header{"Etag": {etag}}
 		}
 		return a, nil
 	case c.method == http.MethodPut && r.kind.writable:
@@ -178,7 +206,11 @@ func (m *Manager) routeChild(c *call, r *resource, col *collection) (answer, err
 	if col == nil {
 		return answer{}, notFound(r.id + "/" + t.child + "/" + t.childName)
 	}
-	children := list(properties(r.doc), col.name)
+	d := r.doc
+	if c.method == http.MethodGet {
+		d = r.shown()
+	}
+	children := list(properties(d), col.name)
 	switch {
 	case t.childName == "" && c.method == http.MethodGet:
 		value := make([]any, len(children))
@@ -197,7 +229,7 @@ func (m *Manager) routeChild(c *call, r *resource, col *collection) (answer, err
 		return answer{}, notFound(r.id + "/" + col.name + "/" + t.childName)
 	case t.verb == "" && c.method == http.MethodGet:
 		a := ok(children[i])
-		a.header = http.Header{"Etag": {r.etag}}
+		a.header = http.Header{"Etag": {text(d, "etag")}}
 		return a, nil
 	case strings.EqualFold(t.verb, "health") && col.name == "loadBalancingRules" && c.method == http.MethodPost:
 		return m.health(c, r, children[i])
@@ -222,8 +254,11 @@ func (m *Manager) complete(r *resource, d, old document, state string) {
 		standard(p, "resourceGuid", m.guid())
 	}
 	for _, col := range r.kind.collections {
-		if col.name == "ipConfigurations" {
-			continue // seeded as they are
+		if col.name == "ipConfigurations" { // kept as they are
+			for _, child := range list(p, col.name) {
+				standard(child, "id", r.id+"/"+col.name+"/"+text(child, "name"))
+			}
+			continue
 		}
 		standard(p, col.name, []any{})
 		for _, child := range list(p, col.name) {

@@ -64,8 +64,8 @@ func (m *Manager) refresh(seeded *resource) {
 		r.doc = d
 		r.version++
 		r.applied = r.version
-		lb := m.traffic(r.id, d)
-		m.later(func() { m.path.Apply(lb) })
+		r.unseen = nil
+		m.carry(r, d)
 	}
 }
 
@@ -75,7 +75,7 @@ func (m *Manager) Document(id string) (json.RawMessage, error) {
 	r := m.resources[strings.ToLower(id)]
 	var d document
 	if r != nil {
-		d = r.doc
+		d = r.shown()
 	}
 	m.mu.Unlock()
 	if r == nil {

@@ -2,6 +2,7 @@ package arm
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ type change struct {
 	title     string                        // PutLoadBalancerOperation
 	created   bool                          // the subject is new
 	updating  bool                          // the recorded first answer says Updating
+	tagsOnly  bool                          // nothing for the traffic to follow
 	part      func(whole document) document // what is answered; nil means the whole
 }
 
@@ -34,7 +36,7 @@ func (m *Manager) put(c *call, k *kind, r *resource) (answer, error) {
 	ch := change{
 		kind: k, res: r, id: resourceID(c.target, k), created: r == nil,
 		operation: k.typ() + "/write", title: "Put" + strings.TrimSuffix(strings.ToUpper(k.name[:1])+k.name[1:], "s") + "Operation",
-		updating: !k.is("loadBalancers"),
+		updating: k.is("networkSecurityGroups"), // a load balancer's and an interface's says Succeeded
 	}
 	if r != nil {
 		ch.id = r.id
@@ -96,12 +98,15 @@ func (m *Manager) putChild(c *call, r *resource, col *collection, i int) (answer
 	return m.commit(c, ch)
 }
 
-// patchTags replaces the tags, which is all that PATCH can do. It ends at
-// once. m.mu is held.
+// patchTags writes the tags, which is all that PATCH can do. It ends at once.
+// m.mu is held.
 func (m *Manager) patchTags(c *call, r *resource) (answer, error) {
-	ch := change{kind: r.kind, res: r, id: r.id, subject: r.id, operation: r.kind.typ() + "/write", title: "PatchTagsOperation"}
-	if err := m.checkWrite(c, ch, Honoured); err != nil {
+	ch := change{kind: r.kind, res: r, id: r.id, subject: r.id, operation: r.kind.typ() + "/write", title: "PatchTagsOperation", tagsOnly: true}
+	if err := m.checkWrite(c, ch, m.opts.TagsIfMatch); err != nil {
 		return answer{}, err
+	}
+	if c.fault.Kind == FailOperation {
+		return answer{}, c.fault.failure("InternalServerError")
 	}
 	body, err := c.document()
 	if err != nil {
@@ -110,18 +115,20 @@ func (m *Manager) patchTags(c *call, r *resource) (answer, error) {
 	if _, isObject := body["tags"].(document); !isObject || len(body) != 1 {
 		return answer{}, refuse(codeFormat, "A PATCH of "+r.id+" takes an object with tags, and nothing else.")
 	}
-	if err := checkTags(body["tags"]); err != nil {
+	tags := document{}
+	if m.opts.TagsPatch == Merges {
+		maps.Copy(tags, object(r.doc, "tags"))
+	}
+	maps.Copy(tags, object(body, "tags"))
+	if err := checkTags(tags); err != nil {
 		return answer{}, err
 	}
 	ch.doc = clone(r.doc)
-	ch.doc["tags"] = body["tags"]
-	if _, err := m.commit(c, ch); err != nil {
+	ch.doc["tags"] = tags
+	a, err := m.commit(c, ch)
+	if err != nil {
 		return answer{}, err
 	}
-	if r.running != nil {
-		m.finish(r.running, succeeded, nil)
-	}
-	a := ok(r.doc)
 	a.header = http.Header{"Etag": {r.etag}}
 	return a, nil
 }
@@ -168,29 +175,65 @@ func (m *Manager) commit(c *call, ch change) (answer, error) {
 	if err := m.check(r, ch.doc, old); err != nil {
 		return answer{}, err
 	}
-	updating := m.opts.FirstAnswer == AlwaysUpdating || m.opts.FirstAnswer == AsRecorded && ch.updating || c.fault.Kind == FailOperation
+	updating := m.updating(c, ch)
 	state := "Succeeded"
 	if updating {
 		state = "Updating"
 	}
 	if ch.res == nil {
 		m.store(r)
+		r.doc = ch.doc
 	}
 	r.etag = m.newETag()
 	m.complete(r, ch.doc, old, state)
-	m.forgetPools(r, ch.doc)
-	r.doc = ch.doc
-	r.version++
 	op := m.begin(c, r, ch)
+	m.keep(c, r, op, ch, state)
+	// What the tags supersede did not get through on its own.
+	op.moves = r.carriesTraffic() && c.fault.Kind != NoEffect && (!ch.tagsOnly || r.running != nil && r.running.moves)
+	if op.moves {
+		r.version++
+	}
 	m.supersede(r, op)
 	r.running = op
 	m.logf("%s writes %s", c.principal, c.target.label())
 	m.schedule(c, r, op, updating)
-	a := answer{status: http.StatusOK, header: m.asyncHeader(c, op), body: ch.answer(r.doc)}
+	a := answer{status: http.StatusOK, body: ch.answer(ch.doc)}
+	if updating || !r.kind.is("networkInterfaces") {
+		a.header = m.asyncHeader(c, op)
+	}
 	if ch.created {
 		a.status = http.StatusCreated
 	}
 	return a, nil
+}
+
+// updating tells whether a write has not ended when it is answered. m.mu is
+// held.
+func (m *Manager) updating(c *call, ch change) bool {
+	switch {
+	case c.fault.Kind == Late || ch.tagsOnly:
+		return false
+	case c.fault.Kind == FailOperation || m.opts.FirstAnswer == AlwaysUpdating:
+		return true
+	}
+	return m.opts.FirstAnswer == AsRecorded && ch.updating
+}
+
+// keep stores the document of a change, and what reads show of it. m.mu is
+// held.
+func (m *Manager) keep(c *call, r *resource, op *operation, ch change, state string) {
+	doc, hides := ch.doc, m.opts.Unseen == ShowsOld && ch.res != nil
+	switch {
+	case c.fault.Kind == Late && hides:
+		r.unseen = append(r.unseen, unseen{op, r.doc})
+	case c.fault.Kind == NoEffect && hides:
+		doc = clone(r.doc)
+		m.complete(r, doc, r.doc, state)
+	default:
+		r.unseen = nil
+	}
+	m.forgetPools(r, doc)
+	r.doc = doc
 }
 
 // check refuses a document that the service would refuse. m.mu is held.
@@ -285,12 +328,20 @@ func (m *Manager) remove(c *call, r *resource) (answer, error) {
 	m.drop(r)
 	m.logf("%s deletes %s", c.principal, c.target.label())
 	m.after(m.opts.AsyncDelay, func() { m.finish(op, succeeded, nil) })
-	if r.kind.is("loadBalancers") {
-		m.after(m.opts.AsyncDelay+m.opts.EffectDelay, func() {
-			if m.resources[strings.ToLower(r.id)] == nil {
-				m.later(func() { m.path.Remove(r.id) })
-			}
-		})
+	if r.carriesTraffic() {
+		m.after(m.opts.AsyncDelay+m.opts.EffectDelay, func() { m.gone(r) })
 	}
 	return answer{status: http.StatusAccepted, header: m.locationHeader(c, op)}, nil
+}
+
+// gone lets the traffic follow a delete, unless the resource is back. m.mu is
+// held.
+func (m *Manager) gone(r *resource) {
+	switch {
+	case m.resources[strings.ToLower(r.id)] != nil:
+	case r.kind.is("loadBalancers"):
+		m.later(func() { m.path.Remove(r.id) })
+	default:
+		m.takeEffect(r, nil)
+	}
 }

@@ -193,16 +193,6 @@ func (d *DataPath) VMStopped(addr netip.Addr, stopped bool) {
 	d.tell(events)
 }
 
-// BlockProbe plays a network rule that drops the packets of the probe source
-// on their way to one address, or lifts it.
-func (d *DataPath) BlockProbe(addr netip.Addr, blocked bool) {
-	if blocked {
-		d.net.Cut(ProbeSource, addr)
-	} else {
-		d.net.Restore(ProbeSource, addr)
-	}
-}
-
 // Close ends all probing, listening and connections, and waits for it. Later
 // calls of Apply do nothing.
 func (d *DataPath) Close() {

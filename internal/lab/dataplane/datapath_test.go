@@ -314,7 +314,7 @@ func TestOnly200IsHealthy(t *testing.T) {
 		},
 		{"silence after the request is a failure", func(w *world) { w.units[0].silent.Store(true) }, "lm1 probed down (no answer twice)", "Down_Probe_HttpNoResponse"},
 		{"a dead host is a failure", func(w *world) { w.units[0].host.SetUp(false) }, "lm1 probed down (no connection twice)", "Down_Probe_HttpEndpointUnreachable"},
-		{"a network rule against the probe source is a failure", func(w *world) { w.path.BlockProbe(lm1, true) }, "lm1 probed down (no connection twice)", "Down_Probe_HttpEndpointUnreachable"},
+		{"a network rule against the probe source is a failure", func(w *world) { w.net.Block(dataplane.ProbeSource, lm1, 8444) }, "lm1 probed down (no connection twice)", "Down_Probe_HttpEndpointUnreachable"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inWorld(t, dataplane.Options{}, func(w *world) {
@@ -332,10 +332,10 @@ func TestOnly200IsHealthy(t *testing.T) {
 func TestBlockedProbeIsOneUnitsAndCanBeLifted(t *testing.T) {
 	inWorld(t, dataplane.Options{}, func(w *world) {
 		w.settled(pair())
-		w.path.BlockProbe(lm1, true)
+		w.net.Block(dataplane.ProbeSource, lm1, 8444)
 		w.until("lm1 probed down", time.Minute)
 		w.wantHealth("behind the network rule", "Down/Down_Probe_HttpEndpointUnreachable Down/Down_Probe_HttpStatusCodeError")
-		w.path.BlockProbe(lm1, false)
+		w.net.Unblock(dataplane.ProbeSource, lm1, 8444)
 		w.until("lm1 probed up (200 twice): new connections go to lm1", time.Minute)
 	})
 }

@@ -231,6 +231,11 @@ type early struct {
 	ended  bool
 }
 
+// chunkSize is how much is carried at once, in bytes. Most connections of a
+// world are one short request each, and larger chunks were more than half of
+// all that a story allocated.
+const chunkSize = 4 << 10
+
 // maxEarly bounds what is kept of a client that is not served yet, in bytes.
 const maxEarly = 64 << 10
 
@@ -243,7 +248,7 @@ func readEarly(ctx context.Context, client net.Conn) *early {
 
 func (e *early) read(leave context.CancelFunc) {
 	defer close(e.done)
-	chunk := make([]byte, 4<<10)
+	chunk := make([]byte, chunkSize)
 	for len(e.buf) < maxEarly {
 		n, err := e.client.Read(chunk)
 		e.buf = append(e.buf, chunk[:n]...)
@@ -298,7 +303,7 @@ func (p *pipe) close() {
 
 // copy carries one direction, and passes its end on as such.
 func (p *pipe) copy(to, from net.Conn) {
-	chunk := make([]byte, 32<<10)
+	chunk := make([]byte, chunkSize)
 	for {
 		_ = from.SetReadDeadline(time.Now().Add(p.idle))
 		n, err := from.Read(chunk)

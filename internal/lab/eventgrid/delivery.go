@@ -69,6 +69,7 @@ func (g *Grid) push(s *subscription, batch []*parcel, random *rand.Rand) {
 		}
 		g.log(fmt.Sprintf("delivery %d of %s to %s: %s", attempt, ids(batch), s.Name, outcome(status, err)))
 		if status >= 200 && status <= 204 {
+			g.noteTaken(batch)
 			return
 		}
 		wait, reason := g.next(s, batch, attempt, status, random)

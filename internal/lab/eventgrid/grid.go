@@ -107,6 +107,9 @@ type Grid struct {
 	settled       chan struct{} // closed when outstanding falls to 0
 	dead          []DeadLetter
 	published     []json.RawMessage
+	taken         []*parcel               // that a subscription took, each event once, in that order
+	knownTaken    map[string]bool         // subscription and id of those events
+	health        map[string]Availability // what was told last, by lower-case VM id
 }
 
 // New makes a grid that sends through client and reports what it does to log,
@@ -128,6 +131,9 @@ func New(client *http.Client, options Options, log func(event string)) *Grid {
 		log:     log,
 		random:  rand.New(rand.NewPCG(options.Seed, 0x67726964)),
 		settled: make(chan struct{}),
+		health:  map[string]Availability{},
+
+		knownTaken: map[string]bool{},
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	return g
@@ -167,11 +173,16 @@ func (g *Grid) Publish(event Event) {
 			continue
 		}
 		g.log(fmt.Sprintf("event %s %s for %s", event.ID, event.Type, c.subscription.Name))
-		go func() {
-			defer g.group.Done()
-			g.deliver(c)
-		}()
+		g.send(c)
 	}
+}
+
+// send starts the delivery of a parcel that was counted in.
+func (g *Grid) send(p *parcel) {
+	go func() {
+		defer g.group.Done()
+		g.deliver(p)
+	}()
 }
 
 // parcel is one copy of an event on its way to one subscription.
@@ -206,14 +217,67 @@ func (g *Grid) copies(event Event) []*parcel {
 		for range 1 + max(0, g.faults.Duplicate) {
 			g.serial++
 			p := &parcel{subscription: s, event: event, published: now, due: now.Add(g.firstDelay()), shuffled: g.faults.Reorder > 0}
-			p.random = rand.New(rand.NewPCG(g.options.Seed, g.serial))
-			s.waiting = append(s.waiting, p)
+			g.countIn(p)
 			parcels = append(parcels, p)
-			g.outstanding++
-			g.group.Add(1)
 		}
 	}
 	return parcels
+}
+
+// countIn puts a parcel among those that wait. g.mu is held.
+func (g *Grid) countIn(p *parcel) {
+	p.random = rand.New(rand.NewPCG(g.options.Seed, g.serial))
+	p.subscription.waiting = append(p.subscription.waiting, p)
+	g.outstanding++
+	g.group.Add(1)
+}
+
+// redeliverEvery is the time between two deliveries of Redeliver.
+const redeliverEvery = 10 * time.Millisecond
+
+// Redeliver sends every event that a subscription has taken so far to it once
+// more, the newest first, and all of that a number of times, whatever the
+// faults. It returns the number of deliveries. What is delivered so does not
+// count as taken again.
+func (g *Grid) Redeliver(times int) int {
+	parcels := g.repeats(times)
+	for _, p := range parcels {
+		g.send(p)
+	}
+	return len(parcels)
+}
+
+// repeats makes the parcels of Redeliver and counts them in.
+func (g *Grid) repeats(times int) []*parcel {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return nil
+	}
+	now := time.Now()
+	parcels := make([]*parcel, 0, times*len(g.taken))
+	for range times {
+		for _, old := range slices.Backward(g.taken) {
+			g.serial++
+			after := g.options.Delay + g.options.Phase + time.Duration(len(parcels)+1)*redeliverEvery
+			p := &parcel{subscription: old.subscription, event: old.event, published: now, due: now.Add(after)}
+			g.countIn(p)
+			parcels = append(parcels, p)
+		}
+	}
+	return parcels
+}
+
+// noteTaken remembers what a subscription took, each event once.
+func (g *Grid) noteTaken(batch []*parcel) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, p := range batch {
+		if key := p.subscription.Name + "|" + p.event.ID; !g.knownTaken[key] {
+			g.knownTaken[key] = true
+			g.taken = append(g.taken, p)
+		}
+	}
 }
 
 // firstDelay gives each copy a microsecond of its own, so that two copies are

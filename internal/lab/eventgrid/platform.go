@@ -149,6 +149,30 @@ func AvailabilityStatusChanged(vmID string, previous, state Availability, at tim
 	})
 }
 
+// Report publishes the event of a VM's new availability state, unless that is
+// what was reported of the VM last: Resource Health tells of changes only. It
+// says whether there was a change. A VM of which nothing was reported is
+// Available.
+func (g *Grid) Report(vmID string, state Availability, at time.Time) bool {
+	previous, changed := g.noteHealth(vmID, state)
+	if changed {
+		g.Publish(AvailabilityStatusChanged(vmID, previous, state, at))
+	}
+	return changed
+}
+
+func (g *Grid) noteHealth(vmID string, state Availability) (previous Availability, changed bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	key := strings.ToLower(vmID)
+	previous, known := g.health[key]
+	if !known {
+		previous = Available
+	}
+	g.health[key] = state
+	return previous, previous != state
+}
+
 // ResourceAnnotated is the event of an annotation on a VM (azure.md 4.1).
 func ResourceAnnotated(vmID string, annotation Annotation, at time.Time) Event {
 	const kind = "ResourceAnnotated"

@@ -29,6 +29,7 @@ func (h *Host) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer l.busy.Done()
+	l.thaw(h.config.Phase)
 	r.Body = http.MaxBytesReader(w, r.Body, largestRequest)
 	path := strings.ToLower(strings.TrimSuffix(r.URL.Path, "/"))
 	switch {

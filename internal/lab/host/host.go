@@ -100,6 +100,8 @@ type Host struct {
 	running  bool
 	started  time.Time
 	failures []string
+	// frozenUntil is when the instance goes on that Freeze stopped.
+	frozenUntil time.Time
 }
 
 // New reads host.json and every function.json. A mistake in host.json is an

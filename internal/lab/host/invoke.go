@@ -82,6 +82,7 @@ func (l *life) limited(w *worker, exchange func(context.Context) error) error {
 	defer cancel()
 	err := exchange(ctx)
 	if err != nil && errors.Is(context.Cause(ctx), errFunctionTimeout) {
+		l.thaw(l.host.config.Phase)
 		w.replace()
 		return fmt.Errorf("%w (%v)", errFunctionTimeout, l.host.file.functionTimeout)
 	}

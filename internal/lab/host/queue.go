@@ -56,6 +56,7 @@ func (l *life) runQueue(f *function) {
 		return
 	}
 	for l.listen.Err() == nil {
+		l.thaw(f.phase)
 		batch, err := l.host.config.Queues.Dequeue(l.listen, f.trigger.QueueName, options.batchSize, hideFor)
 		if err != nil && l.listen.Err() == nil {
 			l.host.log(LevelError, "Queue %s can't be read: %v", f.trigger.QueueName, err)
@@ -173,6 +174,7 @@ func (l *life) poison(f *function, message Message) {
 }
 
 func (l *life) storage(f *function, what string, do func() error) {
+	l.thaw(f.phase)
 	if err := do(); err != nil && l.work.Err() == nil {
 		l.host.log(LevelError, "Queue %s: can't %s a message: %v", f.trigger.QueueName, what, err)
 	}
@@ -203,6 +205,7 @@ func (l *life) renew(ctx context.Context, f *function, h *held) {
 			return
 		case <-ticker.C:
 		}
+		l.thaw(f.phase)
 		renewed, err := l.host.config.Queues.Update(ctx, f.trigger.QueueName, h.latest, hideFor)
 		if err == nil {
 			h.latest = renewed

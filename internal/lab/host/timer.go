@@ -13,6 +13,8 @@ type TimerStore struct {
 	mu     sync.Mutex // guards the fields below
 	status map[string]TimerStatus
 	locks  map[string]timerLock
+	// skipUntil is when timers fire again that Skip keeps quiet.
+	skipUntil time.Time
 }
 
 // TimerStatus is a timer's status blob, written after each run.
@@ -59,6 +61,20 @@ func (s *TimerStore) lock(function string, holder *life, period time.Duration) b
 	}
 	s.locks[function] = timerLock{holder, now.Add(period)}
 	return true
+}
+
+// Skip keeps every timer from firing for a while from now. The times that fall
+// into it are skipped, as if nobody had held the lock.
+func (s *TimerStore) Skip(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.skipUntil = time.Now().Add(d)
+}
+
+func (s *TimerStore) skips() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Now().Before(s.skipUntil)
 }
 
 func (s *TimerStore) unlock(function string, holder *life) {
@@ -114,9 +130,11 @@ func (l *life) runTimer(f *function) {
 	}
 }
 
-// keepTimer renews the lock at half its period until listeners stop.
+// keepTimer renews the lock at half its period until listeners stop. What it
+// lost while it was frozen it gets back only when it is free.
 func (l *life) keepTimer(f *function) {
 	for l.sleep(l.host.file.lockPeriod / 2) {
+		l.thaw(f.phase)
 		l.host.config.Timers.lock(f.info.Name, l, l.host.file.lockPeriod)
 	}
 }
@@ -124,15 +142,28 @@ func (l *life) keepTimer(f *function) {
 // fireTimer runs the function at once when an occurrence was missed or
 // runOnStartup asks for it, and then at every occurrence. The next time is
 // set when a run ends, from its start, so an overrun leads to one run at once
-// and then to the normal times (functions-host.md 3.7).
+// and then to the normal times (functions-host.md 3.7). A time at which another
+// host has the lock passes by.
 func (l *life) fireTimer(f *function) {
 	status, pastDue := l.timerAtStart(f)
 	if pastDue || f.trigger.RunOnStartup {
 		status = l.runTimerOnce(f, status, pastDue)
 	}
 	for l.sleep(time.Until(status.Next.Add(f.phase))) {
-		status = l.runTimerOnce(f, status, false)
+		l.thaw(f.phase)
+		if l.mayFire(f) {
+			status = l.runTimerOnce(f, status, false)
+		} else {
+			status.Next = f.schedule.next(time.Now())
+		}
 	}
+}
+
+// mayFire says whether this host has the timer's lock at a time of its
+// schedule, which it may have lost while it was frozen.
+func (l *life) mayFire(f *function) bool {
+	store := l.host.config.Timers
+	return store.lock(f.info.Name, l, l.host.file.lockPeriod) && !store.skips()
 }
 
 // timerAtStart reads the stored status. A changed schedule counts from now

@@ -56,6 +56,7 @@ func (l *life) supervise() {
 		return
 	}
 	for {
+		l.thaw(l.host.config.Phase)
 		w, err := l.launch()
 		if err != nil {
 			l.host.log(LevelError, "Failed to start the handler: %v", err)

@@ -149,18 +149,6 @@ func (u *Unit) isAPIEnabled() bool {
 	return u.apiEnabled
 }
 
-// authorised checks a key or else a user and a password. The key wins when
-// both are there (loadmaster.md 1.4).
-func (u *Unit) authorised(key, user, password string) bool {
-	u.mu.Lock()
-	wantKey, wantUser, wantPassword := u.apiKey, u.cfg.User, u.password
-	u.mu.Unlock()
-	if key != "" {
-		return wantKey != "" && same(key, wantKey)
-	}
-	return wantPassword != "" && same(user, wantUser) && same(password, wantPassword)
-}
-
 func same(a, b string) bool {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1

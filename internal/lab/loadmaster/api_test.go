@@ -588,6 +588,60 @@ func TestModeWorksAfterARebootOrAtOnce(t *testing.T) {
 	}
 }
 
+func TestAPersonConfiguresAtTheUnit(t *testing.T) {
+	inLab(t, nil, func(t *testing.T, l *lab) {
+		if err := l.second.Configure(map[string]string{"hcp": "8445"}); err != nil || strings.Contains(l.transcript(), "sets") {
+			t.Errorf("a unit that is off: %v\n%s", err, l.transcript())
+		}
+		l.running()
+		if status, _, err := fetch(l.operator, "http://10.0.0.5:8445/", time.Second); status != 503 {
+			t.Errorf("its new check port answers %d %v, want 503", status, err)
+		}
+		if err := l.second.Configure(map[string]string{"HcP": "8446", "motd": "hi", "hamode": "first", "haprefered": "0", "partner": "10.0.0.9"}); err != nil {
+			t.Fatal(err)
+		}
+		_, body := l.v1Of(secondAddr, "getazurehaparams")
+		for _, want := range []string{"<HaMode>first<", "<HaPrefered>0<", "<Partner>10.0.0.9<", "<Port>8446<"} {
+			if !strings.Contains(body, want) {
+				t.Errorf("no %s in %s", want, body)
+			}
+		}
+		if motd, _ := l.second.Parameter("motd"); motd != "hi" || !strings.Contains(l.transcript(), "lm2 sets hamode=first") {
+			t.Errorf("motd is %q\n%s", motd, l.transcript())
+		}
+		for _, wrong := range []map[string]string{{"hamode": "third"}, {"hcp": "0"}, {"haprefered": "2"}, {"nonsense": "1"}} {
+			if err := l.second.Configure(wrong); err == nil || !strings.Contains(err.Error(), "configure lm2") {
+				t.Errorf("%v: got %v, want a refusal", wrong, err)
+			}
+		}
+	})
+}
+
+func TestFirmwareRunsAfterTheNextBoot(t *testing.T) {
+	version := func(l *lab) string {
+		_, body := l.v1("get?param=version")
+		_, list := l.v1("listapi")
+		for _, v := range []string{"7.2.59.0.22007.RELEASE", "7.2.60.0.12345"} {
+			if strings.Contains(body, v) && strings.Contains(list, v) {
+				return v
+			}
+		}
+		return body + list
+	}
+	inLab(t, nil, func(t *testing.T, l *lab) {
+		l.running()
+		l.first.InstallFirmware("7.2.60.0.12345")
+		if got := version(l); got != "7.2.59.0.22007.RELEASE" {
+			t.Errorf("before the reboot it runs %s", got)
+		}
+		l.first.Reboot()
+		l.pass(30 * time.Second)
+		if got := version(l); got != "7.2.60.0.12345" {
+			t.Errorf("after the reboot it runs %s", got)
+		}
+	})
+}
+
 func TestCheckPortMoves(t *testing.T) {
 	inLab(t, nil, func(t *testing.T, l *lab) {
 		l.running()

@@ -2,6 +2,7 @@ package loadmaster
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -217,14 +218,18 @@ func isHost(text string) bool {
 const hostRunes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 
 // configure stores HA settings, lets those work that need no reboot, and
-// returns the sentences about it. u.mu is held.
+// returns the sentences about it; a unit that is off has nothing to say. u.mu
+// is held.
 func (u *Unit) configure(settings haSettings) []string {
 	events := u.configured.differences(settings)
 	if len(events) > 0 {
 		u.changedAt = time.Now()
 	}
 	u.configured = settings
-	if u.state < Passive {
+	switch {
+	case u.life == nil:
+		return nil
+	case u.state < Passive:
 		return events // the boot takes them over
 	}
 	before := u.effective.role
@@ -251,7 +256,7 @@ func (s haSettings) differences(t haSettings) []string {
 	var events []string
 	note := func(changed bool, name string, value any) {
 		if changed {
-			events = append(events, fmt.Sprintf("sets %s=%v on request of the API", name, value))
+			events = append(events, fmt.Sprintf("sets %s=%v", name, value))
 		}
 	}
 	note(s.role != t.role, "hamode", t.role)
@@ -334,7 +339,7 @@ func (u *Unit) stats(arguments) answer {
 func (u *Unit) serviceStats() field {
 	f := field{name: "Vs", repeated: [][]field{}}
 	status := "up"
-	if u.faults.ServicesDead {
+	if u.faults.ServicesDead || u.faults.RealServersDown {
 		status = "down"
 	}
 	for i, number := range u.cfg.ServicePorts {
@@ -364,7 +369,7 @@ func (u *Unit) vsTotals(arguments) answer {
 	defer u.mu.Unlock()
 	services := len(u.cfg.ServicePorts)
 	up := services
-	if u.faults.ServicesDead {
+	if u.faults.ServicesDead || u.faults.RealServersDown {
 		up = 0
 	}
 	counts := func(name string, up, down int) field {
@@ -400,12 +405,51 @@ func (u *Unit) listAPI(arguments) answer {
 		names = append(names, c.name)
 	}
 	slices.Sort(names)
-	return data(text("version", u.cfg.Firmware), field{name: "commands", list: &list{"cmd", names}})
+	return data(text("version", u.runningFirmware()), field{name: "commands", list: &list{"cmd", names}})
 }
 
 func (u *Unit) rebootCommand(arguments) answer {
+	u.Reboot()
+	return done()
+}
+
+// Reboot does what the command reboot does: the unit goes away within seconds
+// and boots again. It does nothing to a unit that is off.
+func (u *Unit) Reboot() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.requestReboot()
-	return done()
+}
+
+// Configure changes settings as a person does at the unit, through the code of
+// its commands: hamode first, then other parameters by name, then those of
+// azurehaparam together. It fails where the unit refuses one of them; those
+// before it are made. A unit that is off takes them too: they are on its disk
+// when it boots.
+func (u *Unit) Configure(settings map[string]string) error {
+	type call struct {
+		name string
+		args arguments
+	}
+	var calls []call
+	ha := arguments{}
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		switch key, value := strings.ToLower(name), settings[name]; key {
+		case "hamode":
+			calls = slices.Insert(calls, 0, call{"azurehamode", arguments{key: value}})
+		case "partner", "hcp", "haprefered", "hcai":
+			ha[key] = value
+		default:
+			calls = append(calls, call{"set", arguments{"param": name, "value": value}})
+		}
+	}
+	if len(ha) > 0 {
+		calls = append(calls, call{"azurehaparam", ha})
+	}
+	for _, c := range calls {
+		if a := u.execute(c.name, c.args); a.status != 200 {
+			return fmt.Errorf("configure %s: %s: %s", u.cfg.Name, c.name, a.text)
+		}
+	}
+	return nil
 }

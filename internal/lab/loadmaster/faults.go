@@ -10,7 +10,13 @@ type Faults struct {
 	APIDelay     time.Duration // added before every answer of the API
 	StuckPassive bool          // the unit stays Passive whoever polls it
 	CheckPort    CheckPortFault
+	// FlapEvery makes an honest check port alternate between 503, with which
+	// it begins, and its true answer, for so long each.
+	FlapEvery    time.Duration
 	ServicesDead bool // nothing is forwarded, whatever the check port says
+	// RealServersDown is a fault behind the unit, which does its own part: what
+	// its published services do then is an option (Options.DeadRealServers).
+	RealServersDown bool
 }
 
 // APIFault is what is wrong with the API.
@@ -39,14 +45,24 @@ const (
 
 // SetFaults replaces the faults of the unit, also while it runs.
 func (u *Unit) SetFaults(f Faults) {
+	u.ChangeFaults(func(now *Faults) { *now = f })
+}
+
+// ChangeFaults changes some of the faults of the unit and leaves the rest,
+// also while it runs. change must not call the unit.
+func (u *Unit) ChangeFaults(change func(*Faults)) {
 	u.mu.Lock()
-	u.faults = f
-	change := ""
-	if f.StuckPassive && u.clustered() && u.state != Passive {
-		change = u.become(Passive, "stuck")
+	before := u.faults
+	change(&u.faults)
+	if u.faults.FlapEvery != before.FlapEvery {
+		u.flapsSince = time.Now()
+	}
+	event := ""
+	if u.faults.StuckPassive && u.clustered() && u.state != Passive {
+		event = u.become(Passive, "stuck")
 	}
 	u.mu.Unlock()
-	u.say(change)
+	u.say(event)
 	u.settlePorts()
 }
 
@@ -55,4 +71,13 @@ func (u *Unit) Faults() Faults {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.faults
+}
+
+// checkPortFault is what is wrong with the check port at a time. u.mu is held.
+func (u *Unit) checkPortFault(now time.Time) CheckPortFault {
+	f := u.faults
+	if f.CheckPort == CheckPortHonest && f.FlapEvery > 0 && now.Sub(u.flapsSince)/f.FlapEvery%2 == 0 {
+		return CheckPortSays503
+	}
+	return f.CheckPort
 }

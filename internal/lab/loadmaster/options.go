@@ -48,6 +48,12 @@ type Options struct {
 	// BootAnswer is what the API port says in the last part of a boot
 	// (loadmaster.md 2.6, and 6 number 6).
 	BootAnswer BootAnswer
+	// DeadRealServers is what a published service of an active unit does when
+	// every real server behind it is down; no reference says.
+	DeadRealServers DeadRealServers
+	// FailedKeys says whether a wrong API key counts as a failed login of the
+	// unit's user, as a wrong password does (loadmaster.md 1.4).
+	FailedKeys FailedKeys
 	// TimesAsText writes boottime and activetime as a date rather than as
 	// Unix seconds; no value other than 0 was seen (loadmaster.md 2.2).
 	TimesAsText bool
@@ -159,4 +165,22 @@ const (
 	BootNotFound     BootAnswer = iota // 404 with an HTML page
 	BootUnauthorized                   // 401 with an HTML page
 	BootSilence                        // the unit cannot be reached until it is up
+)
+
+// DeadRealServers is what a published service does without real servers.
+type DeadRealServers int
+
+// The answers to DeadRealServers.
+const (
+	DeadRealServers503   DeadRealServers = iota // the unit answers 503 itself
+	DeadRealServersReset                        // the port is closed
+)
+
+// FailedKeys says whether a wrong API key counts as a failed login.
+type FailedKeys int
+
+// The answers to FailedKeys.
+const (
+	FailedKeysCount FailedKeys = iota
+	FailedKeysIgnored
 )

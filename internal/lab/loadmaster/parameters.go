@@ -57,6 +57,7 @@ func parameterList() []parameter {
 		{name: "backupmethod", scope: synchronised, initial: "wput"},
 		{name: "backuppassword", scope: synchronised, secret: true, initial: "lab-backup-password"},
 		{name: "sessioncontrol", scope: synchronised, initial: "no"},
+		{name: "sessionmaxfailattempts", scope: synchronised, initial: "3"},
 		{name: "cachesize", scope: synchronised, initial: "100"},
 		{name: "conntimeout", scope: synchronised, initial: "660"},
 		{name: "geopartners", scope: synchronised},
@@ -106,7 +107,7 @@ func (u *Unit) Parameter(name string) (value string, ok bool) {
 func (u *Unit) value(p parameter) string {
 	switch p.name {
 	case "version":
-		return u.cfg.Firmware
+		return u.firmware
 	case "serialnumber":
 		return u.cfg.Serial
 	case "boottime":

@@ -62,7 +62,7 @@ func (u *Unit) wantedPorts() map[int]purpose {
 	if u.life == nil || u.life.over {
 		return want
 	}
-	if u.forwards() {
+	if u.forwards() && !(u.faults.RealServersDown && u.cfg.Options.DeadRealServers == DeadRealServersReset) {
 		for _, number := range u.cfg.ServicePorts {
 			want[number] = servicePort
 		}
@@ -76,7 +76,8 @@ func (u *Unit) wantedPorts() map[int]purpose {
 	return want
 }
 
-// forwards tells whether published services answer. u.mu is held.
+// forwards tells whether the unit does its part in published services, whatever
+// becomes of it at the real servers. u.mu is held.
 func (u *Unit) forwards() bool {
 	return !u.faults.ServicesDead && (u.state == Active || u.state == Standby && u.cfg.Options.StandbyForwards)
 }
@@ -156,7 +157,7 @@ func (u *Unit) checkPortHandler(l *life) http.Handler {
 			u.noticePoll(r.RemoteAddr)
 		}
 		u.mu.Lock()
-		fault, active, words := u.faults.CheckPort, u.state == Active, u.healthWords()
+		fault, active, words := u.checkPortFault(time.Now()), u.state == Active, u.healthWords()
 		u.mu.Unlock()
 		if fault == CheckPortSilent {
 			select {
@@ -188,12 +189,21 @@ func (u *Unit) healthWords() string {
 	return "Slave"
 }
 
-// serviceHandler is a published service: it says who served the request.
+// serviceHandler is a published service: it says who served the request. That
+// header comes from a real server, and so does not stand in an answer that the
+// unit gives for dead ones.
 func (u *Unit) serviceHandler(number int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		u.mu.Lock()
-		u.served[number]++
+		dead := u.faults.RealServersDown
+		if !dead {
+			u.served[number]++
+		}
 		u.mu.Unlock()
+		if dead {
+			page(w, http.StatusServiceUnavailable)
+			return
+		}
 		w.Header().Set("X-Served-By", u.cfg.Name)
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprintln(w, r.URL.Path)

@@ -118,6 +118,8 @@ type Unit struct {
 	closed bool
 	rng    *rand.Rand
 	faults Faults
+	// flapsSince is when Faults.FlapEvery was last changed.
+	flapsSince time.Time
 
 	// On disk: this outlives a crash.
 	configured  haSettings
@@ -129,6 +131,9 @@ type Unit struct {
 	generation  int // of the certificate
 	changedAt   time.Time
 	bootedAt    time.Time
+	firmware    string // that runs
+	installed   string // that runs after the next boot
+	logins      logins
 
 	// In memory: this is lost with the power.
 	life        *life
@@ -186,7 +191,7 @@ func New(cfg Config, host *network.Host, log func(event string)) (*Unit, error) 
 		power: make(chan struct{}, 1), settling: make(chan struct{}, 1),
 		rng: rng, configured: cfg.haSettings(), parameters: initialParameters(cfg),
 		apiEnabled: true, apiKey: cfg.APIKey, password: cfg.Password, certificate: certificate,
-		changedAt: time.Now(), firstIndex: 1 + rng.IntN(8),
+		changedAt: time.Now(), firmware: cfg.Firmware, installed: cfg.Firmware, firstIndex: 1 + rng.IntN(8),
 	}
 	host.SetUp(false)
 	return u, nil
@@ -224,7 +229,23 @@ func (u *Unit) State() State {
 func (u *Unit) ServesTraffic() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.forwards()
+	return u.forwards() && !u.faults.RealServersDown
+}
+
+// InstallFirmware makes the unit run another version after its next boot, as
+// installpatch and restorepatch do (loadmaster.md 5). The text is what the unit
+// will call its version.
+func (u *Unit) InstallFirmware(version string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.installed = version
+}
+
+// runningFirmware is the version that the unit runs.
+func (u *Unit) runningFirmware() string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.firmware
 }
 
 // SetPassword changes the password of the unit's user.
@@ -311,6 +332,7 @@ func (u *Unit) begin() (context.Context, *life) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.life, u.state, u.effective = l, Booting, u.configured
+	u.firmware = u.installed
 	u.polled, u.misses, u.activeSince = false, 0, time.Time{}
 	u.lostWrites, u.limiter, u.served = map[string]string{}, limiter{}, map[int]int{}
 	// Every boot has its own boottime, which counts in seconds.
@@ -441,6 +463,6 @@ func (u *Unit) reboot(l *life, delay time.Duration) {
 	if !current {
 		return
 	}
-	u.finish("reboots on request of the API")
+	u.finish("reboots")
 	u.boot()
 }

@@ -3,6 +3,7 @@ package loadmaster_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -217,7 +218,7 @@ func TestRebootByTheAPI(t *testing.T) {
 		if _, body := l.v1("get?param=haprefered"); !strings.Contains(body, "\n0\n") {
 			t.Errorf("haprefered was lost: %s", body)
 		}
-		if n := strings.Count(l.transcript(), "reboots on request of the API"); n != 1 {
+		if n := strings.Count(l.transcript(), " lm1 reboots"); n != 1 {
 			t.Errorf("it rebooted %d times:\n%s", n, l.transcript())
 		}
 	})
@@ -311,6 +312,7 @@ func TestServices(t *testing.T) {
 		{name: "the active unit answers, the standby refuses", first: true},
 		{name: "a standby may forward", options: loadmaster.Options{StandbyForwards: true}, first: true, second: true},
 		{name: "a unit may lie", options: loadmaster.Options{StandbyForwards: true}, faults: loadmaster.Faults{ServicesDead: true}, second: true},
+		{name: "a closed port stands for dead real servers too", options: loadmaster.Options{DeadRealServers: loadmaster.DeadRealServersReset}, faults: loadmaster.Faults{RealServersDown: true}},
 		{name: "a forced 200 forwards nothing", faults: loadmaster.Faults{StuckPassive: true, CheckPort: loadmaster.CheckPortSays200}},
 	}
 	for _, tt := range tests {
@@ -340,6 +342,54 @@ func TestServices(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestDeadRealServersAreNoFaultOfTheUnit(t *testing.T) {
+	inLab(t, nil, func(t *testing.T, l *lab) {
+		l.running().pass(10 * time.Second)
+		l.first.SetFaults(loadmaster.Faults{RealServersDown: true})
+		resp, _, err := do(l.operator, request(t, "http://10.0.0.4/"), time.Second)
+		if err != nil || resp.StatusCode != 503 || resp.Header.Get("X-Served-By") != "" {
+			t.Errorf("the service answered %v %v, want a 503 that names no server", resp, err)
+		}
+		if status, _, err := fetch(l.operator, "http://10.0.0.4:8444/", time.Second); status != 200 || l.first.ServesTraffic() {
+			t.Errorf("check port %d %v and serves traffic %v, want 200 and false", status, err, l.first.ServesTraffic())
+		}
+		if _, body := l.v1("vstotals"); !strings.Contains(body, "<Down>1</Down>") {
+			t.Errorf("vstotals shows nothing down: %s", body)
+		}
+		l.pass(20 * time.Second)
+		l.expect("nobody moves for it", active, standby)
+		l.first.SetFaults(loadmaster.Faults{})
+		if resp, _, err := do(l.operator, request(t, "http://10.0.0.4/"), time.Second); err != nil || resp.Header.Get("X-Served-By") != "lm1" {
+			t.Errorf("afterwards: %v %v", resp, err)
+		}
+	})
+}
+
+func TestAFlappingCheckPortAlternates(t *testing.T) {
+	inLab(t, nil, func(t *testing.T, l *lab) {
+		l.first.Start(active)
+		l.first.SetFaults(loadmaster.Faults{FlapEvery: 2 * time.Second})
+		l.first.ChangeFaults(func(f *loadmaster.Faults) { f.APIDelay = time.Second }) // no new beginning
+		var got []int
+		for range 6 {
+			time.Sleep(time.Second - time.Millisecond)
+			status, _, _ := fetch(l.operator, "http://10.0.0.4:8444/", time.Second)
+			got = append(got, status)
+			time.Sleep(time.Millisecond)
+		}
+		if want := []int{503, 503, 200, 200, 503, 503}; !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+		l.first.ChangeFaults(func(f *loadmaster.Faults) { f.CheckPort = loadmaster.CheckPortSays200 })
+		if status, _, _ := fetch(l.operator, "http://10.0.0.4:8444/", time.Second); status != 200 {
+			t.Errorf("a port that was told what to say says %d", status)
+		}
+		if l.first.Faults().APIDelay != time.Second {
+			t.Error("a change of one fault lost another")
+		}
+	})
 }
 
 func TestCheckPort(t *testing.T) {

@@ -1,6 +1,6 @@
 // Package network is the in-memory IP network of the lab: hosts with the
 // addresses of the pair file, TCP streams between them, and the faults on the
-// way (cut links, dead hosts).
+// way (cut links, security rules, dead hosts).
 //
 // It needs no privilege and no free port, and it blocks only on channels and
 // timers, so it runs in real time and inside a testing/synctest bubble alike.
@@ -55,12 +55,20 @@ type Network struct {
 	hosts   map[netip.Addr]*Host
 	names   map[string]netip.Addr
 	cuts    map[link]bool
+	rules   map[rule]bool // those that drop
 	streams map[uint64]*stream
 	streamN uint64
 }
 
 // link is one direction between two addresses.
 type link struct{ from, to netip.Addr }
+
+// rule is what a rule of a security group is about: new streams in one
+// direction, to one port or to all (0).
+type rule struct {
+	link
+	port int
+}
 
 // New returns an empty network.
 func New(opts Options) *Network {
@@ -71,6 +79,7 @@ func New(opts Options) *Network {
 		hosts:   map[netip.Addr]*Host{},
 		names:   map[string]netip.Addr{},
 		cuts:    map[link]bool{},
+		rules:   map[rule]bool{},
 		streams: map[uint64]*stream{},
 	}
 }
@@ -162,6 +171,34 @@ func (n *Network) setCut(from, to netip.Addr, cut bool) {
 // isCut tells whether TCP cannot work between two addresses. n.mu is held.
 func (n *Network) isCut(a, b netip.Addr) bool {
 	return n.cuts[link{a, b}] || n.cuts[link{b, a}]
+}
+
+// Block drops the packets that would open a stream from one address to a port
+// of another, or to any port with port 0, as a rule of a security group does:
+// it is stateful, so established streams go on, and so do new ones the other
+// way (azure.md 2). Dials hang until the rule is lifted or their context ends.
+func (n *Network) Block(from, to netip.Addr, port int) { n.setRule(from, to, port, true) }
+
+// Unblock lifts the rule that Block has made with the same arguments; others
+// stay.
+func (n *Network) Unblock(from, to netip.Addr, port int) { n.setRule(from, to, port, false) }
+
+func (n *Network) setRule(from, to netip.Addr, port int, drops bool) {
+	r := rule{link{from.Unmap(), to.Unmap()}, port}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if drops {
+		n.rules[r] = true
+	} else {
+		delete(n.rules, r)
+	}
+	n.broadcast()
+}
+
+// isBlocked tells whether a rule keeps new streams from a port. n.mu is held.
+func (n *Network) isBlocked(from netip.Addr, to netip.AddrPort) bool {
+	way := link{from, to.Addr()}
+	return n.rules[rule{way, 0}] || n.rules[rule{way, int(to.Port())}]
 }
 
 // streamsInOrder returns the streams oldest first, so that what wakes up
@@ -286,8 +323,8 @@ func (h *Host) ephemeralPort() int {
 // DialContext opens a stream from this host to host:port, where the host is
 // an address or a name of the network; it fits http.Transport.DialContext.
 // An up host that does not listen refuses at once (ECONNREFUSED). A host that
-// is down, an address nobody has and a cut link make it hang until they come
-// back or ctx ends. All errors are *net.OpError.
+// is down, an address nobody has, a cut link and a rule of Block make it hang
+// until that is over or ctx ends. All errors are *net.OpError.
 func (h *Host) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, remote, err := h.dial(ctx, network, address)
 	if err != nil {
@@ -346,7 +383,7 @@ func (h *Host) connect(remote netip.AddrPort) (*conn, error) {
 		return nil, net.ErrClosed
 	}
 	peer := n.hosts[remote.Addr()]
-	if peer == nil || !h.up || !peer.up || n.isCut(h.addr, peer.addr) {
+	if peer == nil || !h.up || !peer.up || n.isCut(h.addr, peer.addr) || n.isBlocked(h.addr, remote) {
 		return nil, errNoAnswer
 	}
 	l := peer.listeners[int(remote.Port())]

@@ -116,6 +116,31 @@ func TestDial(t *testing.T) {
 			name: "a restored link connects", address: "10.0.0.5:80",
 			prepare: func(w *world) { w.net.Cut(bobAddr, aliceAddr); w.net.Restore(bobAddr, aliceAddr) },
 		},
+		{
+			name: "a rule for the port hangs until the context ends", address: "10.0.0.5:80",
+			prepare: func(w *world) { w.net.Block(aliceAddr, bobAddr, 80) }, want: context.DeadlineExceeded, takes: time.Minute,
+		},
+		{
+			name: "a rule for all ports hangs as well", address: "10.0.0.5:81",
+			prepare: func(w *world) { w.net.Block(aliceAddr, bobAddr, 0) }, want: context.DeadlineExceeded, takes: time.Minute,
+		},
+		{
+			name: "a rule for another port is no obstacle", address: "10.0.0.5:80",
+			prepare: func(w *world) { w.net.Block(aliceAddr, bobAddr, 81) },
+		},
+		{
+			name: "nor is a rule for the other direction, because rules are stateful", address: "10.0.0.5:80",
+			prepare: func(w *world) { w.net.Block(bobAddr, aliceAddr, 0) },
+		},
+		{
+			name: "a rule for all ports outlives the one for the port", address: "10.0.0.5:80",
+			prepare: func(w *world) {
+				w.net.Block(aliceAddr, bobAddr, 80)
+				w.net.Block(aliceAddr, bobAddr, 0)
+				w.net.Unblock(aliceAddr, bobAddr, 80)
+			},
+			want: context.DeadlineExceeded, takes: time.Minute,
+		},
 		{name: "a bad port is refused", address: "10.0.0.5:http", want: &net.AddrError{}},
 		{
 			name: "a closed network is closed", address: "10.0.0.5:80",
@@ -167,6 +192,24 @@ func TestWaitingDialConnectsWhenTheLinkIsRestored(t *testing.T) {
 		}
 		if took := time.Since(start); took != 3*time.Second {
 			t.Errorf("connected after %v, want 3s", took)
+		}
+	})
+}
+
+func TestARuleDropsNewStreamsOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		near, far := w.connect(t)
+		w.net.Block(aliceAddr, bobAddr, 80)
+		write(t, near, "there")
+		write(t, far, "back")
+		if there, back := readFor(far, time.Minute), readFor(near, time.Minute); there != "there" || back != "back" {
+			t.Errorf("on an established stream got %q and %q", there, back)
+		}
+		time.AfterFunc(3*time.Second, func() { w.net.Unblock(aliceAddr, bobAddr, 80) })
+		start := time.Now()
+		if err := w.dialFor(t, time.Minute, "10.0.0.5:80"); err != nil || time.Since(start) != 3*time.Second {
+			t.Errorf("a new stream: %v after %v, want one when the rule is lifted", err, time.Since(start))
 		}
 	})
 }
