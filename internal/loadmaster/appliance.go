@@ -15,7 +15,17 @@ import (
 	"golang.org/x/time/rate"
 )
 
+// refusalRests are how long credentials rest after so many failed logins in a
+// row. Units lock the account after three by default (parameter
+// sessionmaxfailattempts), which would keep people out too, so a second try
+// comes after a boot would be over, in which units refuse good credentials as
+// well, and a third one is hardly ever made. Other credentials, from a changed
+// secret, are tried at once.
+var refusalRests = []time.Duration{2 * time.Minute, time.Hour, lastRefusal}
+
 const (
+	lastRefusal = 24 * time.Hour
+
 	// callsPerSecond and callBurst keep a unit's limit of 30 calls in three
 	// seconds, over which it drops connections (loadmaster.md 0.1 item 4): at
 	// most 10 + 3*6 = 28 of ours, the rest is for a person at the WUI. The
@@ -32,12 +42,6 @@ const (
 	// (the vendor's SDK keeps none, loadmaster.md 1.1). The price is one
 	// handshake for each unit and pass, about two milliseconds of our time.
 	idleTimeout = 2 * time.Second
-
-	// firstRefusal and lastRefusal limit how often refused credentials are
-	// tried again: units lock accounts after failed logins (loadmaster.md
-	// 1.4, sessionmaxfailattempts).
-	firstRefusal = 30 * time.Second
-	lastRefusal  = 5 * time.Minute
 
 	// oldAPIFor is how long a unit that only takes the XML API is spoken to
 	// in it. Trying the JSON API again costs a failed login.
@@ -57,6 +61,7 @@ type appliance struct {
 	jitter  *rand.Rand
 	line    line
 	oldAPI  oldAPI
+	newAPI  bool // the unit took the JSON API last
 	refusal refusal
 	facts   facts
 }
@@ -76,9 +81,9 @@ type oldAPI struct {
 
 // refusal remembers that some credentials were refused.
 type refusal struct {
-	key   uint64
-	until time.Time
-	wait  time.Duration
+	key    uint64
+	until  time.Time
+	failed int // logins in a row
 }
 
 // facts are what changes rarely, so that a report need not read it each time.
@@ -207,28 +212,38 @@ func (a *appliance) refused(key uint64, now time.Time) time.Duration {
 	return max(0, a.refusal.until.Sub(now))
 }
 
-// refuse keeps these credentials back for a time that grows with every refusal
-// in a row. Refusals of calls that ran side by side count as one.
-func (a *appliance) refuse(key uint64, now time.Time) time.Duration {
+// refuse counts failed logins with these credentials and keeps them back for a
+// time that grows with them. Refusals of calls that ran side by side count as
+// one.
+func (a *appliance) refuse(key uint64, failed int, now time.Time) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case a.refusal.key != key || a.refusal.wait == 0:
-		a.refusal = refusal{key: key, wait: firstRefusal}
+	case a.refusal.key != key:
+		a.refusal = refusal{key: key}
 	case now.Before(a.refusal.until):
 		return a.refusal.until.Sub(now)
-	default:
-		a.refusal.wait = min(2*a.refusal.wait, lastRefusal)
 	}
-	a.refusal.until = now.Add(a.refusal.wait)
-	return a.refusal.wait
+	a.refusal.failed += failed
+	rest := refusalRests[min(a.refusal.failed, len(refusalRests))-1]
+	a.refusal.until = now.Add(rest)
+	return rest
 }
 
-// accept forgets refusals: the unit took credentials.
-func (a *appliance) accept() {
+// accept forgets refusals: the unit took credentials, in this API.
+func (a *appliance) accept(d dialect) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.refusal = refusal{}
+	a.newAPI = d == v2
+}
+
+// takesNewAPI reports whether the unit took the JSON API the last time that it
+// took anything, so that another login in the old one would only fail again.
+func (a *appliance) takesNewAPI() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.newAPI
 }
 
 // pause returns the time before a second attempt.

@@ -34,11 +34,11 @@ func (s *session) call(ctx context.Context, c command) (element, error) {
 		return element{}, err
 	}
 	if a.turnedAway() {
-		if speak == v2 {
+		if speak == v2 && (a.code != http.StatusUnauthorized || !s.unit.takesNewAPI()) {
 			return s.fallBack(ctx, c, a)
 		}
 		s.unit.forgetOldAPI()
-		return element{}, s.turnedAway(c, v1, a, a.code)
+		return element{}, s.turnedAway(c, speak, a, 0)
 	}
 	return s.settle(c, speak, a)
 }
@@ -51,7 +51,7 @@ func (s *session) fallBack(ctx context.Context, c command, refused answer) (elem
 	a, err := s.try(ctx, v1, c)
 	if err != nil {
 		if refused.code == http.StatusUnauthorized {
-			s.unit.refuse(s.key, time.Now())
+			s.unit.refuse(s.key, 1, time.Now())
 		}
 		return element{}, err
 	}
@@ -66,14 +66,21 @@ func (s *session) fallBack(ctx context.Context, c command, refused answer) (elem
 	return s.settle(c, v1, a)
 }
 
-// turnedAway ends a call that no API took. If either answer was a 401, these
-// credentials rest for a while.
+// turnedAway ends a call that no API took; other is the code with which the API
+// tried before turned it away. Each 401 is a failed login, after which these
+// credentials rest.
 func (s *session) turnedAway(c command, d dialect, a answer, other int) error {
-	if a.code != http.StatusUnauthorized && other != http.StatusUnauthorized {
+	failed := 0
+	for _, code := range []int{a.code, other} {
+		if code == http.StatusUnauthorized {
+			failed++
+		}
+	}
+	if failed == 0 {
 		return s.verdict(c, d, a)
 	}
 	a.code = http.StatusUnauthorized
-	after := s.unit.refuse(s.key, time.Now())
+	after := s.unit.refuse(s.key, failed, time.Now())
 	return &pair.Waiting{Err: s.verdict(c, d, a), After: after}
 }
 
@@ -92,7 +99,7 @@ func (s *session) settle(c command, d dialect, a answer) (element, error) {
 	if err := s.verdict(c, d, a); err != nil {
 		return element{}, err
 	}
-	s.unit.accept()
+	s.unit.accept(d)
 	return a.data, nil
 }
 

@@ -658,8 +658,7 @@ func TestRefusedCredentialsRest(t *testing.T) {
 		return unit.answer(c)
 	}
 	inBubble(t, strict, func(t *testing.T, w *world) {
-		for i, seconds := range []int{30, 60, 120, 240, 300, 300} {
-			rest := time.Duration(seconds) * time.Second
+		for i, rest := range []time.Duration{time.Hour, 24 * time.Hour, 24 * time.Hour} { // each tries both APIs: two logins
 			w.forget()
 			_, err := w.client.Report(t.Context(), w.pair)
 			if after := pair.RetryAfter(err, 0); !errors.Is(err, pair.ErrRefused) || after != rest {
@@ -684,8 +683,36 @@ func TestRefusedCredentialsRest(t *testing.T) {
 			t.Errorf("other credentials have to wait: %v", err)
 		}
 		w.secrets.set(withKey)
-		if _, err := w.client.Report(t.Context(), w.pair); pair.RetryAfter(err, 0) != 30*time.Second {
-			t.Errorf("after a success the rest begins at 30s again: %v", err)
+		if _, err := w.client.Report(t.Context(), w.pair); pair.RetryAfter(err, 0) != 2*time.Minute {
+			t.Errorf("after a success the rest begins anew: %v", err)
+		}
+	})
+}
+
+// TestAnAccountIsNotLocked: a unit that took the JSON API refuses the key from
+// now on. Each try is one login, and within an hour there are two.
+func TestAnAccountIsNotLocked(t *testing.T) {
+	unit := newHealthy()
+	rotated := false
+	inBubble(t, func(c call) reply {
+		if rotated {
+			return failed(c, 401, "no")
+		}
+		return unit.answer(c)
+	}, func(t *testing.T, w *world) {
+		if _, err := w.client.Report(t.Context(), w.pair); err != nil {
+			t.Fatal(err)
+		}
+		rotated = true
+		w.forget()
+		for range 3600 / 15 {
+			if _, err := w.client.Report(t.Context(), w.pair); !errors.Is(err, pair.ErrRefused) {
+				t.Fatal(err)
+			}
+			time.Sleep(15 * time.Second)
+		}
+		if got := w.asked(); !slices.Equal(got, []string{"v2 get boottime", "v2 get boottime"}) {
+			t.Errorf("calls in an hour: %q, want two logins", got)
 		}
 	})
 }
@@ -695,8 +722,8 @@ func TestRefusalsOfOneMomentCountAsOne(t *testing.T) {
 		var all sync.WaitGroup
 		for range 2 {
 			all.Go(func() {
-				if _, err := w.client.HAParameters(t.Context(), w.pair); pair.RetryAfter(err, 0) != 30*time.Second {
-					t.Errorf("got %v, want a rest of 30s", err)
+				if _, err := w.client.HAParameters(t.Context(), w.pair); pair.RetryAfter(err, 0) != time.Hour {
+					t.Errorf("got %v, want a rest of an hour, as after two failed logins", err)
 				}
 			})
 		}

@@ -159,22 +159,26 @@ func (s *session) readBack(ctx context.Context, write command, difference func(H
 	return nil
 }
 
-// haParameters reads the fields wherever they are: in the element of Azure or
-// another cloud, in whatever object comes first, or unwrapped (loadmaster.md
-// 2.1, 7 item 1).
-func (s *session) haParameters(data element) HAParameters {
-	fields := data
-	if _, unwrapped := data.child("HaMode"); !unwrapped {
-		for _, kid := range data.kids {
-			if len(kid.kids) > 0 {
-				fields = kid
-				break
-			}
+// haFields finds the HA parameters wherever they are: in the element of Azure
+// or another cloud, in whatever object comes first, or unwrapped
+// (loadmaster.md 2.1, 7 item 1).
+func haFields(data element) element {
+	if azure, ok := data.child("AzureHA"); ok && len(azure.kids) > 0 {
+		return azure
+	}
+	if _, unwrapped := data.child("HaMode"); unwrapped {
+		return data
+	}
+	for _, kid := range data.kids {
+		if len(kid.kids) > 0 {
+			return kid
 		}
 	}
-	if azure, ok := data.child("AzureHA"); ok && len(azure.kids) > 0 {
-		fields = azure
-	}
+	return data
+}
+
+func (s *session) haParameters(data element) HAParameters {
+	fields := haFields(data)
 	mode, _ := fields.value("HaMode")
 	preferred, _ := fields.value("HaPrefered")
 	partner, _ := fields.value("Partner")

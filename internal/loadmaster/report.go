@@ -33,6 +33,11 @@ func (c *Client) Report(ctx context.Context, u pair.Unit) (pair.Report, error) {
 		return pair.Report{}, err
 	}
 	defer s.unit.closeIdle() // nothing asks this unit again soon, and thousands of idle connections are dear
+	return s.wholeReport(ctx)
+}
+
+// wholeReport is a report, or an error and nothing of one.
+func (s *session) wholeReport(ctx context.Context) (pair.Report, error) {
 	r, err := s.report(ctx)
 	if err != nil {
 		return pair.Report{}, err

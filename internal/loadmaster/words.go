@@ -61,6 +61,17 @@ func yes(word string) bool {
 	}
 }
 
+// no translates HealthCheckAllInterfaces, for those who must know it: unset
+// and a missing one mean no as well.
+func no(word string) bool {
+	switch strings.ToLower(word) {
+	case "0", "false", "no", "n", "unset", "":
+		return true
+	default:
+		return false
+	}
+}
+
 func portOf(text string) int {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > 65535 {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -76,27 +77,31 @@ func (p *Prober) CheckPort(ctx context.Context, addr netip.AddrPort) pair.CheckS
 	if !addr.IsValid() || ctx.Err() != nil {
 		return pair.CheckSeen{}
 	}
-	status, answer := p.ask(ctx, netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()))
+	at := netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	status, answer := p.ask(ctx, "http://"+at.String()+"/")
 	if answer == pair.CheckUnknown {
 		return pair.CheckSeen{}
 	}
 	return pair.CheckSeen{Answer: answer, Status: status, At: p.opts.Now()}
 }
 
-func (p *Prober) ask(ctx context.Context, addr netip.AddrPort) (status int, answer pair.CheckAnswer) {
+func (p *Prober) ask(ctx context.Context, target string) (status int, answer pair.CheckAnswer) {
 	askCtx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
 	var far progress
 	traced := httptrace.WithClientTrace(askCtx, &httptrace.ClientTrace{
 		GotFirstResponseByte: func() { far.answered.Store(true) },
+		TLSHandshakeDone:     func(_ tls.ConnectionState, err error) { far.noTLS.Store(err != nil) },
 	})
-	req, err := http.NewRequestWithContext(traced, http.MethodGet, "http://"+addr.String()+"/", nil)
+	req, err := http.NewRequestWithContext(traced, http.MethodGet, target, nil)
 	if err != nil {
 		return 0, pair.CheckUnknown
 	}
 	req.Header.Set("User-Agent", "tandem")
 	transport := &http.Transport{
 		DialContext:            p.dial(req, &far),
+		TLSClientConfig:        &tls.Config{InsecureSkipVerify: true}, // Check says why
+		TLSHandshakeTimeout:    p.opts.Timeout,                        // as in dial: it does not end with the request
 		DisableKeepAlives:      true,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxHeader,
@@ -116,7 +121,8 @@ func (p *Prober) ask(ctx context.Context, addr netip.AddrPort) (status int, answ
 // progress is how far a check came; a dial may outlive its check.
 type progress struct {
 	atProxy  atomic.Bool // the proxy is being called, the unit is not yet
-	answered atomic.Bool // at least one byte came back
+	answered atomic.Bool // at least one byte of an answer came back
+	noTLS    atomic.Bool // TLS could not be agreed upon
 }
 
 func meaning(status int) pair.CheckAnswer {
@@ -148,6 +154,8 @@ func failure(ctx context.Context, err error, far *progress) pair.CheckAnswer {
 		return pair.CheckRefused
 	case isAny(err, syscall.EHOSTUNREACH, syscall.EHOSTDOWN):
 		return pair.CheckSilent
+	case far.noTLS.Load():
+		return pair.CheckOdd
 	default: // no socket, no network or permission of our own
 		return pair.CheckUnknown
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	azarm "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
@@ -51,6 +53,40 @@ func (c *Client) addressOf(ctx context.Context, address, ipConfig string, f fres
 	return a, err
 }
 
+// readsAtOnce bounds how many interfaces are read at the same time. A pool may
+// hold many, and each read counts against the subscription's limit.
+const readsAtOnce = 4
+
+// addressesAfresh returns the addresses of members, in their order. Interfaces
+// are read a few at the same time, because a write waits for them all. After
+// one has failed no further read is begun; of several errors the first in the
+// members' order is returned.
+func (c *Client) addressesAfresh(ctx context.Context, members []member) ([]netip.Addr, error) {
+	addrs, errs := make([]netip.Addr, len(members)), make([]error, len(members))
+	var (
+		next    atomic.Int64
+		failed  atomic.Bool
+		reading sync.WaitGroup
+	)
+	for range min(readsAtOnce, len(members)) {
+		reading.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(members)) && !failed.Load(); i = next.Add(1) - 1 {
+				addrs[i], errs[i] = c.addressOf(ctx, members[i].address, members[i].ipConfig, afresh)
+				if errs[i] != nil {
+					failed.Store(true)
+				}
+			}
+		})
+	}
+	reading.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return addrs, nil
+}
+
 func (c *Client) cached(ipConfig string) (netip.Addr, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -62,7 +98,7 @@ func (c *Client) cached(ipConfig string) (netip.Addr, bool) {
 // addresses.
 func (c *Client) readAddress(ctx context.Context, ipConfig string) (netip.Addr, error) {
 	id, err := azarm.ParseResourceID(ipConfig)
-	if err != nil || !strings.EqualFold(id.ResourceType.String(), "Microsoft.Network/networkInterfaces/ipConfigurations") {
+	if err != nil || !isOf(id, "Microsoft.Network/networkInterfaces/ipConfigurations") {
 		return netip.Addr{}, fmt.Errorf("read the interface of a member: %w: %s is none of a VM", pair.ErrNotFound, oneLine(ipConfig, 200))
 	}
 	clients, err := c.subscription(id.SubscriptionID)

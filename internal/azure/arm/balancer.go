@@ -12,8 +12,8 @@ import (
 )
 
 // LoadBalancer reads one load balancer of a pair with a single GET: its pools,
-// the pair's units in them, their admin states, and the ETags that a write
-// needs. The pools that the pair file names are returned even if they hold no
+// the pair's units in them, their admin states, the ETags that a write needs,
+// and the tags that are ours. The pools that the pair file names are returned even if they hold no
 // unit, and every other pool that does. Interfaces whose address is not in the
 // answer are read once and remembered.
 //
@@ -23,7 +23,7 @@ import (
 // in time is logged and stays empty, which means unknown, because the pools
 // are worth having without it.
 func (c *Client) LoadBalancer(ctx context.Context, d pair.Definition, lb pair.LoadBalancer, health bool) (pair.BalancerSeen, error) {
-	id, err := parseID(d.LoadBalancerID(lb.Name), "Microsoft.Network/loadBalancers")
+	id, err := parseID(d.LoadBalancerID(lb.Name), balancerKind)
 	if err != nil {
 		return pair.BalancerSeen{}, err
 	}
@@ -36,7 +36,7 @@ func (c *Client) LoadBalancer(ctx context.Context, d pair.Definition, lb pair.Lo
 	if err != nil {
 		return pair.BalancerSeen{}, k.failed(err)
 	}
-	seen := pair.BalancerSeen{Name: lb.Name, At: c.now()}
+	seen := pair.BalancerSeen{Name: lb.Name, At: c.now(), Tags: ourTags(got.Tags)}
 	if got.Properties == nil {
 		return seen, nil
 	}
@@ -45,7 +45,7 @@ func (c *Client) LoadBalancer(ctx context.Context, d pair.Definition, lb pair.Lo
 		return pair.BalancerSeen{}, err
 	}
 	if health {
-		seen.Health, err = c.ruleHealth(ctx, id, checkRule(got.Properties, d.HA.CheckPort), units)
+		seen.Health, err = c.ruleHealth(ctx, id, checkRule(got.Properties, seen.Pools, d.HA.CheckPort), units)
 	}
 	return seen, err
 }
@@ -116,10 +116,11 @@ func entries(pool *armnetwork.BackendAddressPoolPropertiesFormat) []member {
 }
 
 // checkRule returns the name of the rule that the probe of the check port
-// decides about, empty when there is none. All rules of a pair may use that
-// probe; the one for the check port itself is preferred, because it is the
-// last that anybody would take away.
-func checkRule(lb *armnetwork.LoadBalancerPropertiesFormat, checkPort int) string {
+// decides about for the pair's pools, empty when there is none: other pairs may
+// live behind the same load balancer. All rules of a pair may use that probe;
+// the one for the check port itself is preferred, because it is the last that
+// anybody would take away.
+func checkRule(lb *armnetwork.LoadBalancerPropertiesFormat, pools []pair.PoolSeen, checkPort int) string {
 	probes := map[pair.ResourceID]bool{}
 	for _, p := range lb.Probes {
 		if p != nil && p.Properties != nil && int(value(p.Properties.Port)) == checkPort {
@@ -131,6 +132,9 @@ func checkRule(lb *armnetwork.LoadBalancerPropertiesFormat, checkPort int) strin
 		if r == nil || r.Properties == nil || r.Properties.Probe == nil || !probes[pair.NewResourceID(value(r.Properties.Probe.ID))] {
 			continue
 		}
+		if !slices.ContainsFunc(pools, func(p pair.PoolSeen) bool { return leadsTo(r.Properties, p.Name) }) {
+			continue
+		}
 		if int(value(r.Properties.BackendPort)) == checkPort {
 			return value(r.Name)
 		}
@@ -139,4 +143,12 @@ func checkRule(lb *armnetwork.LoadBalancerPropertiesFormat, checkPort int) strin
 		}
 	}
 	return found
+}
+
+// leadsTo reports whether a rule sends traffic to a pool. A rule names its pool
+// twice, once alone and once in a list (azure.md 1.6).
+func leadsTo(r *armnetwork.LoadBalancingRulePropertiesFormat, pool string) bool {
+	return slices.ContainsFunc(append(slices.Clone(r.BackendAddressPools), r.BackendAddressPool), func(ref *armnetwork.SubResource) bool {
+		return ref != nil && strings.EqualFold(pair.ResourceID(value(ref.ID)).Name(), pool)
+	})
 }

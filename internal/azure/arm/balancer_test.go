@@ -63,8 +63,35 @@ func TestLoadBalancer(t *testing.T) {
 	if n := len(p.seen("")); n != 7 {
 		t.Errorf("%d requests; addresses are read again after an hour", n)
 	}
-	if got := p.seen("")[0].query; got != "api-version="+apiVersion {
-		t.Errorf("armnetwork speaks %q, pools are read and written in %q", got, apiVersion)
+	if got := p.seen("")[0].query; got != "api-version="+networkVersion {
+		t.Errorf("armnetwork speaks %q, pools are read and written in %q", got, networkVersion)
+	}
+}
+
+func TestOnlyOurTagsAreSeen(t *testing.T) {
+	tests := []struct {
+		name string
+		tags string
+		want map[string]string
+	}{
+		{"those of others are not", `{"tandem":"x","owner":"me","xtandem-a":"1","tandem-edge":"second Down"}`, map[string]string{"tandem-edge": "second Down"}},
+		{"letter case of the name does not count", `{"TANDEM-Edge":"second Down"}`, map[string]string{"tandem-edge": "second Down"}},
+		{"a tag without a value is one", `{"tandem-edge":null,"tandem-x":""}`, map[string]string{"tandem-edge": "", "tandem-x": ""}},
+		{"none of ours are none", `{"owner":"me"}`, nil},
+		{"none are none", `null`, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPlatform(t)
+			p.on("GET", lbPath, reply{body: `{"tags":` + tt.tags + `,"properties":{}}`})
+			seen, err := p.client(Options{}).LoadBalancer(t.Context(), definition(), balancer(), false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, seen.Tags); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
 	}
 }
 
@@ -280,6 +307,9 @@ func TestTheRuleOfTheCheckPort(t *testing.T) {
 		{"the rule for the check port itself is preferred", whole, 8444, "check"},
 		{"any other rule with its probe will do", strings.ReplaceAll(whole, `"backendPort": 8444`, `"backendPort": 9000`), 8444, "https"},
 		{"another port has another rule", whole, 80, "plain"},
+		{"a rule to another pair's pool says nothing of this one", strings.ReplaceAll(whole, `backendAddressPools/loadmasters"
+          },`, `backendAddressPools/neighbours"
+          },`), 8444, ""},
 		{"without a probe on the port there is no view", whole, 8445, ""},
 		{"without rules there is no view", `{"properties":{}}`, 8444, ""},
 	}

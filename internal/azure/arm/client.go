@@ -1,7 +1,7 @@
 // Package arm speaks with Azure Resource Manager: it reads load balancers,
-// their rule health and the power state of VMs, and writes one admin state at
-// a time. It answers in the words of internal/pair and is the only package
-// that compiles armnetwork.
+// their rule health and the power state of VMs, writes one admin state or one
+// tag at a time, and starts and restarts VMs. It answers in the words of
+// internal/pair and is the only package that compiles armnetwork.
 //
 // What an answer means for a pair, whether a write may be made and when it is
 // looked at again are left to internal/pair and internal/control. Nothing in
@@ -58,8 +58,8 @@ type Options struct {
 type Client struct {
 	cred    azcore.TokenCredential
 	options *azarm.ClientOptions
-	// bare is the pipeline without a generated client, for the pools and the
-	// operations on them: see pool.go.
+	// bare is the pipeline without a generated client, for all that is written
+	// and the operations on it: see operation.go.
 	bare *azarm.Client
 	log  *slog.Logger
 	now  func() time.Time
@@ -202,10 +202,20 @@ func (c *Client) subscription(id string) (*subscription, error) {
 	return s, nil
 }
 
+// The kinds of resources that are ours to ask for.
+const (
+	balancerKind = "Microsoft.Network/loadBalancers"
+	machineKind  = "Microsoft.Compute/virtualMachines"
+)
+
+func isOf(id *azarm.ResourceID, kind string) bool {
+	return strings.EqualFold(id.ResourceType.String(), kind)
+}
+
 // parseID takes a resource id apart and checks that it is of the kind.
 func parseID(id pair.ResourceID, kind string) (*azarm.ResourceID, error) {
 	parsed, err := azarm.ParseResourceID(string(id))
-	if err != nil || !strings.EqualFold(parsed.ResourceType.String(), kind) || parsed.SubscriptionID == "" {
+	if err != nil || !isOf(parsed, kind) || parsed.SubscriptionID == "" {
 		return nil, fmt.Errorf("resource id %q: %w: expected the id of a %s", id, pair.ErrInvalid, kind)
 	}
 	return parsed, nil

@@ -104,7 +104,11 @@ func dialing(err error) bool {
 func (k *call) refused(resp *http.Response) error {
 	a := readAnswer(resp)
 	err := fmt.Errorf("%s: %w: %s%s", k.what, a.kind(k.write), a, correlation(resp))
-	if after := retryAfter(resp, k.now()); after > 0 {
+	after := retryAfter(resp, k.now())
+	if after == 0 && slices.ContainsFunc(a.codes, noCapacity) {
+		after = capacityAfter
+	}
+	if after > 0 {
 		return &pair.Waiting{Err: err, After: after}
 	}
 	return err
@@ -193,20 +197,40 @@ func oneLine(s string, most int) string {
 // throttled (azure.md 1.9), and a person's resource lock is a 409.
 func kindOf(code string) error {
 	switch strings.ToLower(code) {
-	case "canceledandsupersededduetoanotheroperation":
+	case "canceledandsupersededduetoanotheroperation", "operationpreempted":
 		return pair.ErrSuperseded
-	case "retryableerror", "retryableerrorduetoanotheroperation", "referencedresourcenotprovisioned", "anotheroperationinprogress":
+	case "conflictingconcurrentwritenotallowed", "retryableerror", "retryableerrorduetoanotheroperation", "referencedresourcenotprovisioned", "anotheroperationinprogress":
 		return pair.ErrBusy
 	case "preconditionfailed", "preconditionfailedetagmismatch":
 		return pair.ErrConflict
 	case "notfound", "resourcenotfound", "resourcegroupnotfound", "subscriptionnotfound":
 		return pair.ErrNotFound
-	case "authorizationfailed", "linkedauthorizationfailed", "requestdisallowedbypolicy", "scopelocked", "invalidauthenticationtoken":
+	case "authorizationfailed", "linkedauthorizationfailed", "requestdisallowedbypolicy", "scopelocked", "invalidauthenticationtoken",
+		"operationnotallowed", "quotaexceeded":
 		return pair.ErrRefused
 	case "modificationofnicipconfigbackendpoolnotsupported":
 		return pair.ErrInvalid
 	default:
+		if noCapacity(code) {
+			return pair.ErrRefused
+		}
 		return nil
+	}
+}
+
+// capacityAfter is how long to wait where Azure has no room for a VM, which it
+// says without a time. Room is made by others who stop theirs, so asking again
+// within seconds is in vain.
+const capacityAfter = 10 * time.Minute
+
+// noCapacity reports whether a code says that a region or zone has no room for
+// a VM. It is a refusal, like a quota, but one that passes by itself.
+func noCapacity(code string) bool {
+	switch strings.ToLower(code) {
+	case "allocationfailed", "zonalallocationfailed", "overconstrainedallocationrequest", "overconstrainedzonalallocationrequest", "skunotavailable":
+		return true
+	default:
+		return false
 	}
 }
 

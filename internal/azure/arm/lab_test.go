@@ -10,9 +10,11 @@ import (
 	"errors"
 	"io"
 	"log"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -69,6 +71,7 @@ type world struct {
 	t       *testing.T
 	manager *labarm.Manager
 	client  *arm.Client
+	options arm.Options // of client
 	pair    pair.Definition
 }
 
@@ -111,17 +114,15 @@ func inTheLab(t *testing.T, opts labarm.Options, story func(t *testing.T, w *wor
 			DialContext:     lan.Host("worker", netip.MustParseAddr("10.0.3.4")).DialContext,
 			TLSClientConfig: &tls.Config{RootCAs: roots},
 		}
-		w.client, err = arm.New(arm.Options{
+		w.options = arm.Options{
 			Cloud: cloud.Configuration{Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
 				cloud.ResourceManager: {Endpoint: endpoint, Audience: endpoint},
 			}},
 			Credential: &azfake.TokenCredential{},
 			Transport:  &http.Client{Transport: transport},
 			Seed:       1,
-		})
-		if err != nil {
-			t.Fatal(err)
 		}
+		w.client = w.other()
 		story(t, w)
 		transport.CloseIdleConnections()
 		_ = server.Close()
@@ -307,6 +308,278 @@ func TestWhatIsUnknownIsSeenByLooking(t *testing.T) {
 				time.Sleep(30 * time.Second)
 				if got := w.look().Members[1].Admin; got != tt.want {
 					t.Errorf("the unit is %s, want %s", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// other returns a second client of the same platform, as another process has.
+func (w *world) other() *arm.Client {
+	w.t.Helper()
+	c, err := arm.New(w.options)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}
+
+func (w *world) power(role pair.Role) pair.Power {
+	w.t.Helper()
+	seen, err := w.client.Power(w.t.Context(), w.pair.VMID(role))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return seen.Power
+}
+
+func TestAMachineIsStartedAndRestarted(t *testing.T) {
+	inTheLab(t, labarm.Options{}, func(t *testing.T, w *world) {
+		vm := w.pair.VMID(pair.Second)
+		if _, err := w.client.BeginRestart(t.Context(), vm, allowed); !errors.Is(err, pair.ErrRefused) {
+			t.Errorf("a restart of a VM that does not run gives %v", err)
+		}
+		op, err := w.client.BeginStart(t.Context(), vm, allowed)
+		if err != nil || op.Done {
+			t.Fatalf("start: %+v, %v", op, err)
+		}
+		if got := w.power(pair.Second); got != pair.PowerStarting {
+			t.Errorf("while it starts it is %v", got)
+		}
+		w.client = w.other()
+		if err := w.settle(op); err != nil || w.power(pair.Second) != pair.PowerRunning {
+			t.Fatalf("started: %v, %v", err, w.power(pair.Second))
+		}
+		if op, err = w.client.BeginStart(t.Context(), vm, allowed); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.settle(op); err != nil {
+			t.Errorf("starting what runs: %v", err)
+		}
+		if op, err = w.client.BeginRestart(t.Context(), vm, allowed); err != nil || op.Done {
+			t.Fatalf("restart: %+v, %v", op, err)
+		}
+		if err := w.settle(op); err != nil || w.power(pair.Second) != pair.PowerRunning {
+			t.Errorf("restarted: %v, %v", err, w.power(pair.Second))
+		}
+	})
+}
+
+func TestWhatBecomesOfAStart(t *testing.T) {
+	tests := []struct {
+		name   string
+		fault  labarm.Fault
+		begins error // of the request
+		ends   error // of its operation
+		after  time.Duration
+		want   pair.Power
+	}{
+		{"no room is found at the end", labarm.Fault{Kind: labarm.FailOperation, Code: "AllocationFailed"}, nil, pair.ErrRefused, 10 * time.Minute, pair.PowerDeallocated},
+		{"no room is known at once", labarm.Fault{Kind: labarm.Answer, Status: 409, Code: "ZonalAllocationFailed"}, pair.ErrRefused, nil, 10 * time.Minute, pair.PowerDeallocated},
+		{"the platform is throttled", labarm.Fault{Kind: labarm.Answer, Status: 429, RetryAfter: 17 * time.Second}, pair.ErrThrottled, nil, 17 * time.Second, pair.PowerDeallocated},
+		{"the answer is lost", labarm.Fault{Kind: labarm.CutAfter}, pair.ErrUnknownOutcome, nil, 0, pair.PowerRunning},
+		{"the request is lost", labarm.Fault{Kind: labarm.Cut}, pair.ErrUnknownOutcome, nil, 0, pair.PowerDeallocated},
+		{"no answer comes", labarm.Fault{Kind: labarm.Hang}, pair.ErrUnknownOutcome, nil, 0, pair.PowerDeallocated},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inTheLab(t, labarm.Options{}, func(t *testing.T, w *world) {
+				tt.fault.Method = http.MethodPost
+				w.manager.Inject(tt.fault)
+				ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+				defer cancel()
+				op, err := w.client.BeginStart(ctx, w.pair.VMID(pair.Second), allowed)
+				if !errors.Is(err, tt.begins) {
+					t.Fatalf("begins with %v, want %v", err, tt.begins)
+				}
+				if err == nil {
+					if err = w.settle(op); !errors.Is(err, tt.ends) {
+						t.Fatalf("ends with %v, want %v", err, tt.ends)
+					}
+				}
+				if got := pair.RetryAfter(err, 0); got != tt.after {
+					t.Errorf("asks to wait %v, want %v", got, tt.after)
+				}
+				time.Sleep(time.Minute)
+				if got := w.power(pair.Second); got != tt.want {
+					t.Errorf("a minute later the VM is %v, want %v", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+func TestALaterActionPreempts(t *testing.T) {
+	inTheLab(t, labarm.Options{}, func(t *testing.T, w *world) {
+		early, err := w.client.BeginStart(t.Context(), w.pair.VMID(pair.Second), allowed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		late, err := w.client.BeginStart(t.Context(), w.pair.VMID(pair.Second), allowed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.settle(early); !errors.Is(err, pair.ErrSuperseded) {
+			t.Errorf("the early start ends with %v", err)
+		}
+		if err := w.settle(late); err != nil {
+			t.Errorf("the late start ends with %v", err)
+		}
+	})
+}
+
+// tags reads the tags that are ours.
+func (w *world) tags() map[string]string {
+	w.t.Helper()
+	seen, err := w.client.LoadBalancer(w.t.Context(), w.pair, w.pair.LoadBalancers[0], false)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return seen.Tags
+}
+
+func (w *world) tag(name, value string, last func(context.Context) error) error {
+	w.t.Helper()
+	op, err := w.client.SetTag(w.t.Context(), w.pair.LoadBalancerID("lb-lm"), name, value, last)
+	if err == nil && !op.Done {
+		w.t.Fatalf("the tag is not seen: %+v", op)
+	}
+	return err
+}
+
+func TestTagsInTheLab(t *testing.T) {
+	for name, opts := range map[string]labarm.Options{"as recorded": {}, "always updating": {FirstAnswer: labarm.AlwaysUpdating}} {
+		t.Run(name, func(t *testing.T) {
+			inTheLab(t, opts, func(t *testing.T, w *world) {
+				before := w.look()
+				steps := []struct {
+					name, value string
+					want        map[string]string
+				}{
+					{"tandem-edge", "second Down until 10:02", map[string]string{"tandem-edge": "second Down until 10:02"}},
+					{"tandem-other", "x", map[string]string{"tandem-edge": "second Down until 10:02", "tandem-other": "x"}},
+					{"tandem-edge", "second Down until 10:04", map[string]string{"tandem-edge": "second Down until 10:04", "tandem-other": "x"}},
+					{"tandem-edge", "second Down until 10:04", map[string]string{"tandem-edge": "second Down until 10:04", "tandem-other": "x"}},
+					{"tandem-other", "", map[string]string{"tandem-edge": "second Down until 10:04"}},
+					{"tandem-edge", "", nil},
+					{"tandem-edge", "", nil},
+				}
+				etag := before.ETag
+				for _, step := range steps {
+					quiet := maps.Equal(step.want, w.tags())
+					if err := w.tag(step.name, step.value, allowed); err != nil {
+						t.Fatalf("%s=%s: %v", step.name, step.value, err)
+					}
+					now := w.look().ETag
+					if got := w.tags(); !maps.Equal(got, step.want) || (now == etag) != quiet {
+						t.Errorf("after %s=%s the tags are %v, written: %t; want %v", step.name, step.value, got, now != etag, step.want)
+					}
+					etag = now
+				}
+				if after := w.look(); !slices.Equal(after.Members, before.Members) {
+					t.Errorf("the members were %+v and are %+v", before.Members, after.Members)
+				}
+			})
+		})
+	}
+}
+
+func TestATagIsNotWrittenOverWhatOthersChanged(t *testing.T) {
+	inTheLab(t, labarm.Options{}, func(t *testing.T, w *world) {
+		err := w.tag("tandem-edge", "ours", func(ctx context.Context) error {
+			_, err := w.other().SetTag(ctx, w.pair.LoadBalancerID("lb-lm"), "tandem-edge", "theirs", allowed)
+			return err
+		})
+		if got := w.tags()["tandem-edge"]; !errors.Is(err, pair.ErrConflict) || got != "theirs" {
+			t.Errorf("got %v, the tag is %q; want ErrConflict and theirs", err, got)
+		}
+	})
+}
+
+// The order in which a fence and its tag are written matters to the caller.
+func TestATagIsAWriteLikeAnyOther(t *testing.T) {
+	inTheLab(t, labarm.Options{}, func(t *testing.T, w *world) {
+		etag := w.look().ETag
+		if err := w.tag("tandem-edge", "x", allowed); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.set(second, pair.AdminDown, etag); !errors.Is(err, pair.ErrConflict) {
+			t.Errorf("a fence that was decided before the tag gives %v", err)
+		}
+		op, err := w.set(second, pair.AdminDown, w.look().ETag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.tag("tandem-edge", "y", allowed); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.settle(op); !errors.Is(err, pair.ErrSuperseded) {
+			t.Errorf("a fence that still ran ends with %v", err)
+		}
+	})
+	inTheLab(t, labarm.Options{SecondWrite: labarm.Refused}, func(t *testing.T, w *world) {
+		if _, err := w.set(second, pair.AdminDown, w.look().ETag); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.tag("tandem-edge", "x", allowed); !errors.Is(err, pair.ErrBusy) || pair.RetryAfter(err, 0) == 0 {
+			t.Errorf("got %v, asks to wait %v", err, pair.RetryAfter(err, 0))
+		}
+	})
+}
+
+func TestWhatIsUnknownOfATagIsSeenByLooking(t *testing.T) {
+	tests := []struct {
+		name  string
+		fault labarm.FaultKind
+		want  string
+	}{
+		{"a write whose answer is lost is done", labarm.CutAfter, "x"},
+		{"a write that is lost is not done", labarm.Cut, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inTheLab(t, labarm.Options{}, func(t *testing.T, w *world) {
+				w.manager.Inject(labarm.Fault{Kind: tt.fault, Method: http.MethodPatch})
+				if err := w.tag("tandem-edge", "x", allowed); !errors.Is(err, pair.ErrUnknownOutcome) {
+					t.Fatalf("got %v", err)
+				}
+				if got := w.tags()["tandem-edge"]; got != tt.want {
+					t.Errorf("the tag is %q, want %q", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+func TestTheLeverIsProved(t *testing.T) {
+	tests := []struct {
+		name string
+		opts labarm.Options
+		want error
+	}{
+		{"where If-Match is honoured", labarm.Options{}, nil},
+		{"not where it is ignored", labarm.Options{PoolIfMatch: labarm.Ignored}, pair.ErrInvalid},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inTheLab(t, tt.opts, func(t *testing.T, w *world) {
+				before := w.look()
+				op, err := w.set(second, pair.AdminDown, before.ETag)
+				if err == nil {
+					err = w.settle(op)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				before = w.look()
+				err = w.client.ProveIfMatch(t.Context(), pair.AdminChange{LoadBalancer: w.pair.LoadBalancerID("lb-lm"), Pool: "loadmasters"})
+				if !errors.Is(err, tt.want) {
+					t.Fatalf("got %v, want %v", err, tt.want)
+				}
+				time.Sleep(30 * time.Second)
+				after := w.look()
+				if !slices.Equal(after.Members, before.Members) || (after.ETag == before.ETag) != (tt.want == nil) {
+					t.Errorf("the pool was %+v and is %+v", before, after)
 				}
 			})
 		})

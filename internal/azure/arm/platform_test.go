@@ -238,7 +238,7 @@ func addr(s string) netip.Addr {
 // kinds are all kinds that this package gives.
 var kinds = []error{
 	pair.ErrNotFound, pair.ErrConflict, pair.ErrThrottled, pair.ErrBusy, pair.ErrSuperseded, pair.ErrRefused,
-	pair.ErrUntrusted, pair.ErrUnreachable, pair.ErrUnknownOutcome, pair.ErrInvalid, pair.ErrUnreadable,
+	pair.ErrUntrusted, pair.ErrUnreachable, pair.ErrUnknownOutcome, pair.ErrInvalid, pair.ErrUnreadable, pair.ErrTooLarge,
 }
 
 // checkKind checks that an error is of exactly one kind, and fit to be shown.

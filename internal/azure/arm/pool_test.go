@@ -4,12 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,7 +76,9 @@ func TestAPoolWriteChangesOneWord(t *testing.T) {
 // another process would do it.
 func TestAPoolWriteIsFinishedByAnotherClient(t *testing.T) {
 	p := newPlatform(t)
-	server := httptest.NewTLSServer(p)
+	server := httptest.NewUnstartedServer(p)
+	server.Config.ErrorLog = discardLog() // a second connection may be made in vain
+	server.StartTLS()
 	defer server.Close()
 	p.on("GET", poolPath, reply{body: file(t, "pool-by-interface.json")})
 	p.on("PUT", poolPath, taken(server.URL))
@@ -121,7 +126,7 @@ func TestAPoolWriteMayBeDoneAtOnce(t *testing.T) {
 
 func TestNothingIsWritten(t *testing.T) {
 	pool := file(t, "pool-by-interface.json")
-	byAddress := func(entries string) string {
+	withMembers := func(entries string) string {
 		return `{"etag":` + quoted(poolETag) + `,"properties":{"loadBalancerBackendAddresses":[` + entries + `]}}`
 	}
 	tests := []struct {
@@ -140,8 +145,8 @@ func TestNothingIsWritten(t *testing.T) {
 		{"for a pool name that would lead elsewhere", pool, func(c *pair.AdminChange) { c.Pool = ".." }, pair.ErrInvalid},
 		{"for a resource that is no load balancer", pool, func(c *pair.AdminChange) { c.LoadBalancer = definition().VMID(pair.First) }, pair.ErrInvalid},
 		{"for a member that is not in the pool", pool, func(c *pair.AdminChange) { c.Address = addr("10.0.2.77") }, pair.ErrNotFound},
-		{"when two members have the address", byAddress(`{"name":"a","properties":{"ipAddress":"10.0.2.4"}},{"name":"b","properties":{"ipAddress":"10.0.2.4"}}`), nil, pair.ErrInvalid},
-		{"when a name comes twice in a member", byAddress(`{"name":"a","properties":{"ipAddress":"10.0.2.4","adminState":"None","AdminState":"Up"}}`), nil, pair.ErrUnreadable},
+		{"when two members have the address", withMembers(`{"name":"a","properties":{"ipAddress":"10.0.2.4"}},{"name":"b","properties":{"ipAddress":"10.0.2.4"}}`), nil, pair.ErrInvalid},
+		{"when a name comes twice in a member", withMembers(`{"name":"a","properties":{"ipAddress":"10.0.2.4","adminState":"None","AdminState":"Up"}}`), nil, pair.ErrUnreadable},
 		{"when the pool is no JSON", `<html>`, nil, pair.ErrUnreadable},
 		{"when the pool is JSON of another shape", `{"properties":{"loadBalancerBackendAddresses":"none"}}`, nil, pair.ErrUnreadable},
 	}
@@ -205,6 +210,149 @@ func TestTheETagMayBeInTheHeaderOnly(t *testing.T) {
 	}
 }
 
+// Interfaces are read at the same time, but not too many of them.
+func TestInterfacesAreReadAtTheSameTime(t *testing.T) {
+	const interfaces = 10
+	var entries []string
+	for i := range interfaces {
+		entries = append(entries, fmt.Sprintf(`{"name":"m%d","properties":{"networkInterfaceIPConfiguration":{"id":"%snic-%d/ipConfigurations/c"}}}`, i, nicsPath, i))
+	}
+	nic := func(i int) string {
+		return fmt.Sprintf(`{"properties":{"ipConfigurations":[{"name":"c","properties":{"privateIPAddress":"10.0.2.%d"}}]}}`, i)
+	}
+	tests := []struct {
+		name   string
+		answer map[int]reply // of the interfaces that do not answer well
+		early  string        // the interface that takes half a second; all others take a whole one
+		want   error         // nil where the write is sent
+		says   string
+		took   time.Duration
+		most   int // interfaces that may have been read
+	}{
+		{"four at a time", nil, "none", nil, "", 3 * time.Second, interfaces},
+		{"one that is gone is no member", map[int]reply{9: {status: 404}}, "none", nil, "", 3 * time.Second, interfaces},
+		{"after a failure nothing more is read", map[int]reply{1: {status: 403}}, "nic-1", pair.ErrRefused, "interface nic-1", time.Second, 4},
+		{"of several failures the first is told", map[int]reply{2: {status: 429}, 3: {status: 403}}, "nic-3", pair.ErrThrottled, "interface nic-2", time.Second, 4},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPlatform(t)
+				p.on("GET", poolPath, reply{body: `{"etag":` + quoted(poolETag) + `,"properties":{"loadBalancerBackendAddresses":[` + strings.Join(entries, ",") + `]}}`})
+				p.on("PUT", poolPath, taken(home))
+				for i := range interfaces {
+					a, bad := tt.answer[i]
+					if !bad {
+						a = reply{body: nic(i)}
+					}
+					p.on("GET", fmt.Sprintf("%snic-%d", nicsPath, i), a)
+				}
+				var now, most atomic.Int32
+				slow := transport(func(r *http.Request) (*http.Response, error) {
+					if strings.Contains(r.URL.Path, "networkInterfaces") {
+						if n := now.Add(1); n > most.Load() {
+							most.Store(n)
+						}
+						time.Sleep(time.Second / 2)
+						if !strings.HasSuffix(r.URL.Path, tt.early) {
+							time.Sleep(time.Second / 2)
+						}
+						now.Add(-1)
+					}
+					return p.Do(r)
+				})
+				start := time.Now()
+				_, err := p.client(Options{Transport: slow}).BeginAdminState(t.Context(), fence(), allowed)
+				if tt.want != nil {
+					checkKind(t, err, tt.want)
+				} else if err != nil {
+					t.Fatal(err)
+				}
+				if err != nil && !strings.Contains(err.Error(), tt.says) {
+					t.Errorf("says %q, want %q", err, tt.says)
+				}
+				if took := time.Since(start); took != tt.took || most.Load() != 4 {
+					t.Errorf("took %v with up to %d at a time, want %v and 4", took, most.Load(), tt.took)
+				}
+				if n := len(p.seen("GET")) - 1; n > tt.most {
+					t.Errorf("%d interfaces were read, want at most %d", n, tt.most)
+				}
+				if n := len(p.seen("PUT")); (n == 1) != (tt.want == nil) {
+					t.Errorf("%d writes", n)
+				}
+			})
+		})
+	}
+}
+
+func TestIfMatchIsProvedByARefusal(t *testing.T) {
+	raw := file(t, "pool-by-interface.json")
+	tests := []struct {
+		name string
+		put  reply
+		want error
+		says string
+	}{
+		{"a refusal of the wrong ETag is the proof", reply{status: 412, body: file(t, "arm-error-412-etag.json")}, nil, ""},
+		{"a refusal without a word is one too", reply{status: 412}, nil, ""},
+		{"a write that is taken proves the contrary", reply{body: raw}, pair.ErrInvalid, "took a write with a wrong ETag (correlation " + correlated + ")"},
+		{"a write that is begun does so too", taken(home), pair.ErrInvalid, "took a write with a wrong ETag"},
+		{"a lock proves nothing", reply{status: 429, body: file(t, "arm-error-429-locked.json")}, pair.ErrBusy, ""},
+		{"another conflict proves nothing", reply{status: 409, body: problemBody("SomethingElse")}, pair.ErrConflict, ""},
+		{"a missing right proves nothing", reply{status: 403, body: problemBody("AuthorizationFailed")}, pair.ErrRefused, ""},
+		{"a failure of the platform proves nothing", reply{status: 500}, pair.ErrUnknownOutcome, ""},
+		{"a cut connection proves nothing", reply{cut: true}, pair.ErrUnknownOutcome, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPlatform(t)
+			p.on("GET", poolPath, reply{body: raw})
+			p.on("PUT", poolPath, tt.put)
+			err := p.client(Options{}).ProveIfMatch(t.Context(), pair.AdminChange{LoadBalancer: fence().LoadBalancer, Pool: fence().Pool})
+			if tt.want == nil && err != nil {
+				t.Fatal(err)
+			}
+			if tt.want != nil {
+				checkKind(t, err, tt.want)
+			}
+			if tt.want != nil && (!strings.HasPrefix(err.Error(), "prove If-Match on pool loadmasters of load balancer lb-lm: ") || !strings.Contains(err.Error(), tt.says)) {
+				t.Errorf("says %q, want %q", err, tt.says)
+			}
+			puts := p.seen("PUT")
+			if len(puts) != 1 || puts[0].body != raw || len(p.seen("")) != 2 {
+				t.Fatalf("requests %+v; want the pool read and written as it was, once", p.seen(""))
+			}
+			if got := puts[0].header.Get("If-Match"); got == poolETag || !regexp.MustCompile(`^W/"[0-9a-f-]{36}"$`).MatchString(got) {
+				t.Errorf("If-Match %q, want a wrong one of the right form", got)
+			}
+		})
+	}
+	for name, ch := range map[string]pair.AdminChange{"no load balancer": {Pool: "loadmasters"}, "no pool": {LoadBalancer: fence().LoadBalancer}} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlatform(t)
+			checkKind(t, p.client(Options{}).ProveIfMatch(t.Context(), ch), pair.ErrInvalid)
+			if n := len(p.seen("")); n != 0 {
+				t.Errorf("%d requests", n)
+			}
+		})
+	}
+	t.Run("a pool that was changed since the decision", func(t *testing.T) {
+		p := newPlatform(t)
+		p.on("GET", poolPath, reply{body: raw})
+		ch := fence()
+		ch.ETag = `W/"older"`
+		checkKind(t, p.client(Options{}).ProveIfMatch(t.Context(), ch), pair.ErrConflict)
+		if n := len(p.seen("PUT")); n != 0 {
+			t.Errorf("%d writes", n)
+		}
+	})
+	t.Run("a pool that is gone", func(t *testing.T) {
+		p := newPlatform(t)
+		p.on("GET", poolPath, reply{status: 404, body: file(t, "arm-error-404-notfound.json")})
+		checkKind(t, p.client(Options{}).ProveIfMatch(t.Context(), fence()), pair.ErrNotFound)
+	})
+}
+
 // A write is sent once, whatever the answer, and the answer has a kind.
 func TestAnswersToAPoolWrite(t *testing.T) {
 	tests := []struct {
@@ -260,6 +408,9 @@ func TestAnswersToAPoolWrite(t *testing.T) {
 	}
 }
 
+// byAddress is a pool that is read with one request.
+const byAddress = `{"etag":"W/\"aaaaaaaa-0000-0000-0000-000000000001\"","properties":{"loadBalancerBackendAddresses":[{"name":"a","properties":{"ipAddress":"10.0.2.4"}}]}}`
+
 func TestWhatIsKnownNotToBeSentIsNotUnknown(t *testing.T) {
 	pool := file(t, "pool-by-interface.json")
 	put := func(p *platform, do func(*http.Request) (*http.Response, error)) policy.Transporter {
@@ -281,8 +432,8 @@ func TestWhatIsKnownNotToBeSentIsNotUnknown(t *testing.T) {
 	})
 	t.Run("a token that was refused", func(t *testing.T) {
 		p := newPlatform(t)
-		p.on("GET", poolPath, reply{body: pool})
-		c := p.client(Options{Credential: &tokens{left: 3, err: pair.ErrRefused}}) // the pool and two interfaces
+		p.on("GET", poolPath, reply{body: byAddress})
+		c := p.client(Options{Credential: &tokens{left: 1, err: pair.ErrRefused}}) // the pool
 		_, err := c.BeginAdminState(t.Context(), fence(), allowed)
 		checkKind(t, err, pair.ErrRefused)
 		if n := len(p.seen("PUT")); n != 0 {
@@ -291,9 +442,9 @@ func TestWhatIsKnownNotToBeSentIsNotUnknown(t *testing.T) {
 	})
 	t.Run("a context that ended while the token was asked for", func(t *testing.T) {
 		p := newPlatform(t)
-		p.on("GET", poolPath, reply{body: pool})
+		p.on("GET", poolPath, reply{body: byAddress})
 		ctx, cancel := context.WithCancel(t.Context())
-		c := p.client(Options{Credential: &tokens{left: 4, last: cancel}})
+		c := p.client(Options{Credential: &tokens{left: 2, last: cancel}})
 		_, err := c.BeginAdminState(ctx, fence(), allowed)
 		if !errors.Is(err, context.Canceled) || errors.Is(err, pair.ErrUnknownOutcome) {
 			t.Fatalf("got %v", err)
@@ -309,10 +460,10 @@ func TestWhatIsKnownNotToBeSentIsNotUnknown(t *testing.T) {
 func TestATokenThatTakesTooLongIsNotUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlatform(t)
-		p.on("GET", poolPath, reply{body: file(t, "pool-by-interface.json")})
+		p.on("GET", poolPath, reply{body: byAddress})
 		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 		defer cancel()
-		_, err := p.client(Options{Credential: &tokens{left: 3}}).BeginAdminState(ctx, fence(), allowed)
+		_, err := p.client(Options{Credential: &tokens{left: 1}}).BeginAdminState(ctx, fence(), allowed)
 		checkKind(t, err, pair.ErrUnreachable)
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("does not keep the context's error: %v", err)
@@ -449,7 +600,7 @@ func TestTokensThatAreNotOurs(t *testing.T) {
 	tests := []struct{ name, token string }{
 		{"an empty token", ""},
 		{"a token that is no JSON", "{"},
-		{"a token of another kind of operation", strings.Replace(token(home+opPath), "poolWritten", "vmStarted", 1)},
+		{"a token of another kind of operation", strings.Replace(token(home+opPath), "poolWritten", "VirtualMachinesClientStartResponse", 1)},
 		{"a token of a finished operation", strings.Replace(token(home+opPath), "Updating", "Succeeded", 1)},
 		{"a token that leads to another host", token("https://management.test.evil.example" + opPath)},
 		{"a token without a body", `{"type":"poolWritten","token":null}`},
@@ -489,6 +640,8 @@ func TestTheTokenOfTheFirstRelease(t *testing.T) {
 func FuzzPoll(f *testing.F) {
 	f.Add(token(home+opPath), `{"status":"InProgress"}`)
 	f.Add(token(home+opPath), file(f, "arm-async-superseded.json"))
+	f.Add(machineToken("start"), `{"status":"Failed","error":{"code":"AllocationFailed"}}`)
+	f.Add(strings.Replace(token(home+opPath), "poolWritten", "tagsWritten", 1), `{"status":"Succeeded"}`)
 	f.Add(`{"type":"poolWritten","token":{"pollURL":"`+home+poolPath+`","state":"x"}}`, `{"properties":{"provisioningState":"Failed"}}`)
 	f.Add(`{"type":"poolWritten","token":{"type":"loc","pollURL":"`+home+poolPath+`"}}`, ``)
 	f.Fuzz(func(t *testing.T, token, body string) {

@@ -11,7 +11,7 @@ import (
 // missing, as happens, or unknown is PowerUnknown and no error (azure.md 5);
 // a hibernated VM shows as deallocated.
 func (c *Client) Power(ctx context.Context, vm pair.ResourceID) (pair.PowerSeen, error) {
-	id, err := parseID(vm, "Microsoft.Compute/virtualMachines")
+	id, err := parseID(vm, machineKind)
 	if err != nil {
 		return pair.PowerSeen{}, err
 	}
