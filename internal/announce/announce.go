@@ -21,10 +21,11 @@ const (
 	TypeActionDone       = "tandem.pair.action-done"
 	TypeActionAbandoned  = "tandem.pair.action-abandoned"
 	TypePlanStored       = "tandem.pair.plan-stored"
+	TypeAlarmChanged     = "tandem.pair.alarm-changed"
 )
 
 // Data is the data of one event: a SituationChanged, an ActionDone, an
-// ActionAbandoned or a PlanStored.
+// ActionAbandoned, a PlanStored or an AlarmChanged.
 type Data interface {
 	// EventType returns the type under which the data is published.
 	EventType() string

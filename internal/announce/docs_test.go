@@ -52,11 +52,19 @@ var catalogue = []struct {
 	},
 	{
 		"edge-weu-000000000042-004",
-		"A recommendation waits for a person. An approval, which a later release takes, names its hash.",
+		"A recommendation waits for a person. An approval (`tandem approve`) names its hash.",
 		announce.PlanOf("edge-weu", pair.Plan{
 			Hash: "9f2c41d07be3", Decision: pair.ID("edge-weu", 42, 0), Reason: "both units answer 200 on the check port",
 			At: noon, Intents: []pair.Intent{fence},
 		}),
+	},
+	{
+		"edge-weu-000000000044-103",
+		"Somebody should know something else of a pair than before, or nothing any more. An alarm stands until another one\nor an event without one follows; doubts neither raise nor end it.",
+		announce.AlarmChanged{
+			Pair: "edge-weu", Alarm: "degraded", Level: pair.AlarmWarning, Since: noon, Decision: pair.ID("edge-weu", 44, 1),
+			Reason: "one unit serves and the other is gone", Person: "Find out why the silent unit is gone.", Epoch: 44,
+		},
 	},
 }
 

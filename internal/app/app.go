@@ -50,7 +50,11 @@ type Options struct {
 	// Peers are those who may call the handler; nil is this machine only.
 	Peers []netip.Prefix
 	// Worker names this process in leases.
-	Worker  string
+	Worker string
+	// Now is the worker's wall clock, default time.Now. Uptime is the time since
+	// a moment in its past by its monotonic clock, which never steps.
+	Now     func() time.Time
+	Uptime  func() time.Duration
 	MaxMode pair.Mode
 	Budget  time.Duration // of one pass, default 20 s
 	Lease   time.Duration // default 30 s
@@ -84,8 +88,8 @@ func New(o Options) (*App, error) {
 		return nil, fmt.Errorf("assemble the program: %w", err)
 	}
 	controller, err := control.New(control.Options{
-		Store: o.Store, Outbox: o.Store, Publisher: publisher, Units: units, Checks: checks, Platform: platform,
-		Log: o.Log, Worker: o.Worker, MaxMode: o.MaxMode, Budget: o.Budget, Lease: o.Lease,
+		Store: o.Store, Outbox: o.Store, Publisher: publisher, Units: units, Checks: prober{checks}, Platform: platform,
+		Log: o.Log, Worker: o.Worker, MaxMode: o.MaxMode, Budget: o.Budget, Lease: o.Lease, Now: o.Now, Uptime: o.Uptime,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("assemble the program: %w", err)
@@ -102,6 +106,23 @@ func New(o Options) (*App, error) {
 		return nil, fmt.Errorf("assemble the program: %w", err)
 	}
 	return &App{handler: handler, units: units, idle: []interface{ CloseIdleConnections() }{o.Client}}, nil
+}
+
+// prober puts the outcome of a check into the words of an observation.
+type prober struct{ *probe.Prober }
+
+// Service makes one check. Where nothing was learned of the unit, it is as if
+// nobody had asked.
+func (p prober) Service(ctx context.Context, unit netip.Addr, c pair.Check) pair.ServiceSeen {
+	result := p.Check(ctx, unit, c)
+	switch result.Outcome {
+	case probe.CheckUnknown:
+		return pair.ServiceSeen{}
+	case probe.CheckPassed:
+		return pair.ServiceSeen{Answer: pair.ServicePassed}
+	default:
+		return pair.ServiceSeen{Answer: pair.ServiceFailed, Check: c.Name, Detail: result.String()}
+	}
 }
 
 // newPublisher returns nil, which publishes nothing, where no topic is given.

@@ -37,15 +37,54 @@ var (
 	// errGone means that the load balancer was read and does not hold the unit's
 	// address there any more.
 	errGone = errors.New("the pool does not hold the unit any more")
+	// errNeverAgain means that another attempt would do harm or cannot help.
+	errNeverAgain = errors.New("it is not tried again")
 )
 
-// guards says what is asked right before an effect. It has exactly one entry for
-// every kind of intent, which a test compares with pair.IntentKinds; a kind
-// without one is not carried out.
-var guards = map[pair.IntentKind]func(*pass, context.Context, *pair.Intent) error{
-	pair.IntentFence:   (*pass).fenceAllowed,
-	pair.IntentRelease: func(*pass, context.Context, *pair.Intent) error { return nil }, // nothing can speak against it
+// executor is how a kind of intent is carried out.
+type executor struct {
+	// run brings the intent one step further. seen means that its effect was
+	// seen; after is how long to wait for what runs.
+	run func(*pass, context.Context, *pair.Intent) (after time.Duration, seen bool, err error)
+	// guard is asked right before an effect.
+	guard func(*pass, context.Context, *pair.Intent) error
+	// done changes the record when the effect was seen; nil changes nothing.
+	done func(*pass, *pair.Record, pair.Intent)
+	// waits: a write that lets fences and releases go first when many pairs want
+	// to write.
+	waits bool
+	// endless: it is never given up, because what we set is ours to take back.
+	endless bool
 }
+
+// executorOf returns how intents of a kind are carried out. A kind without an
+// executor is not carried out; a test sees that every kind has one.
+func executorOf(kind pair.IntentKind) (e executor, known bool) {
+	switch kind {
+	case pair.IntentFence:
+		return executor{run: (*pass).setAdminState, guard: (*pass).fenceAllowed, done: landed}, true
+	case pair.IntentRelease:
+		return executor{run: (*pass).setAdminState, guard: nothingAgainst, done: released, endless: true}, true
+	case pair.IntentTag:
+		return executor{run: (*pass).setTag, guard: nothingAgainst}, true
+	case pair.IntentUp:
+		return executor{run: (*pass).setAdminState, guard: (*pass).upAllowed, done: landed}, true
+	case pair.IntentProve:
+		return executor{run: (*pass).proveLever, guard: (*pass).proofAllowed, done: shown, waits: true}, true
+	case pair.IntentPrefer:
+		return executor{run: (*pass).setPreference, guard: (*pass).preferenceAllowed, waits: true}, true
+	case pair.IntentStart:
+		return executor{run: (*pass).startVM, guard: (*pass).startAllowed, done: powered, waits: true}, true
+	case pair.IntentRestart:
+		return executor{run: (*pass).restartVM, guard: (*pass).restartAllowed, done: powered, waits: true}, true
+	default:
+		return executor{}, false
+	}
+}
+
+// nothingAgainst is the guard of what is always right: to take back what is
+// ours, and to say what is so.
+func nothingAgainst(*pass, context.Context, *pair.Intent) error { return nil }
 
 // act carries out the open intents. Load balancers do not wait for each other,
 // but on each there is one write at a time, because a second one would cancel
@@ -73,14 +112,15 @@ func (p *pass) act(ctx context.Context) error {
 	}
 }
 
-// next picks one intent of each load balancer: the one whose write is running,
-// or else the first that may begin now.
+// next picks one intent of each place: the one whose operation is running, or
+// else the first that may begin now. A tag is taken away when nothing else is
+// left to do on its load balancer.
 func (p *pass) next() []pair.Intent {
 	var out []pair.Intent
 	for _, i := range p.snap.Intents {
-		at := slices.IndexFunc(out, func(o pair.Intent) bool { return o.LoadBalancer == i.LoadBalancer })
+		at := slices.IndexFunc(out, func(o pair.Intent) bool { return o.Place() == i.Place() })
 		switch {
-		case i.Token == "" && i.NotBefore.After(p.now()):
+		case i.Token == "" && (i.NotBefore.After(p.now()) || p.tagTooSoon(i)):
 		case at < 0:
 			out = append(out, i)
 		case i.Token != "" && out[at].Token == "":
@@ -90,15 +130,25 @@ func (p *pass) next() []pair.Intent {
 	return out
 }
 
+func (p *pass) tagTooSoon(i pair.Intent) bool {
+	return i.Kind == pair.IntentTag && i.Tag == "" && slices.ContainsFunc(p.snap.Intents, func(o pair.Intent) bool {
+		return o.LoadBalancer == i.LoadBalancer && o.Kind != pair.IntentTag
+	})
+}
+
 // step carries one intent one step further and stores how far it came. It
 // returns how long to wait for a running write, and an error only where the
 // pair is another pass's by now or cannot be stored.
 func (p *pass) step(ctx context.Context, i pair.Intent) (time.Duration, error) {
-	guard, known := guards[i.Kind]
+	e, known := executorOf(i.Kind)
 	if !known {
 		return 0, fmt.Errorf("intent of kind %s: %w", i.Kind, pair.ErrTooNew)
 	}
-	after, seen, err := p.setAdminState(ctx, &i, guard)
+	if e.waits && i.Token == "" && i.State == pair.IntentOpen && !p.writes.AllowN(epoch0.Add(p.Uptime()), 1) {
+		i.NotBefore = p.now().Add(pair.LookAgain)
+		return 0, p.keep(ctx, i, nil)
+	}
+	after, seen, err := e.run(p, ctx, &i)
 	switch {
 	case lost(err):
 		return 0, err // not ours any more: write nothing
@@ -108,8 +158,8 @@ func (p *pass) step(ctx context.Context, i pair.Intent) (time.Duration, error) {
 		return after, nil // nothing new to store
 	case err == nil:
 		return after, p.keep(ctx, i, nil)
-	case errors.Is(err, errGone), errors.Is(err, errForeign), errors.Is(err, errGuard),
-		i.Kind == pair.IntentFence && i.Attempts >= attemptsMax:
+	case errors.Is(err, errGone), errors.Is(err, errForeign), errors.Is(err, errGuard), errors.Is(err, errNeverAgain),
+		!e.endless && i.Attempts >= attemptsMax:
 		p.complain(ctx, i, err)
 		return 0, p.abandon(ctx, i, err)
 	default:
@@ -148,59 +198,62 @@ func (p *pass) backoff(attempts int) time.Duration {
 	return d + time.Duration(h.Sum32()%3000)*time.Millisecond
 }
 
-// fenceAllowed looks once more at both units, right before the write of Down.
-// The decision's evidence may be some seconds old by then, and the last unit
-// that serves is never set Down.
-func (p *pass) fenceAllowed(ctx context.Context, i *pair.Intent) error {
-	if !p.now().Before(i.Deadline) {
-		return fmt.Errorf("its deadline %s has passed: %w", i.Deadline.Format(time.TimeOnly), errGuard)
-	}
-	answers := [2]pair.CheckSeen{}
-	both := make([]func(), 0, 2)
-	for _, r := range pair.Roles {
-		both = append(both, func() { answers[r.Index()] = p.askCheckPort(ctx, &p.snap.Definition, r) })
-	}
-	atOnce(both)
-	for _, r := range pair.Roles {
-		if seen := answers[r.Index()]; seen.Answer != pair.CheckServing {
-			return fmt.Errorf("%s answered %s just before the fence: %w", r, seen.Answer, errGuard)
-		}
-	}
-	return nil
-}
-
 // setAdminState brings one backend address to the wanted admin state: read,
 // write the difference with If-Match, poll, read again. Only the last reading
 // counts as done.
 //
 // That a write may be sent is stored before it is sent. The lease and the guard
 // are looked at right before the bytes leave, when everything slow is over.
-func (p *pass) setAdminState(ctx context.Context, i *pair.Intent, guard func(*pass, context.Context, *pair.Intent) error) (after time.Duration, seen bool, err error) {
+func (p *pass) setAdminState(ctx context.Context, i *pair.Intent) (after time.Duration, seen bool, err error) {
 	if i.Token != "" {
-		return p.watch(ctx, i)
+		return p.watch(ctx, i, (*pass).lookAtAdminState)
 	}
 	etag, now, err := p.adminState(ctx, i)
 	switch {
 	case err != nil:
 		i.Attempts++
 		return 0, false, err
-	case now == i.Want && i.State == pair.IntentOpen && i.Kind == pair.IntentFence:
+	case now == i.Want && i.State == pair.IntentOpen && i.Kind != pair.IntentRelease:
 		return 0, false, fmt.Errorf("%s reads %s, and we have not written it: %w", i.Unit, now, errForeign)
-	case now == pair.AdminUp:
+	case now == pair.AdminUp && p.heldAs(*i) != pair.AdminUp, now == pair.AdminDown && i.Want == pair.AdminUp:
 		return 0, false, fmt.Errorf("%s reads %s: %w", i.Unit, now, errForeign)
 	case now == i.Want && !i.Rewrite:
 		return 0, true, nil
 	}
+	return p.begin(ctx, i, (*pass).lookAtAdminState, func(last func(context.Context) error) (pair.Operation, error) {
+		return p.Platform.BeginAdminState(ctx, p.change(i, etag), last)
+	})
+}
+
+// heldAs is the admin state that we hold the intent's backend address in.
+func (p *pass) heldAs(i pair.Intent) pair.AdminState {
+	for _, h := range p.snap.Record.Admin {
+		if holds(h, i) {
+			return h.State
+		}
+	}
+	return pair.AdminNone
+}
+
+func (p *pass) change(i *pair.Intent, etag string) pair.AdminChange {
+	return pair.AdminChange{
+		LoadBalancer: p.snap.Definition.LoadBalancerID(i.LoadBalancer), Pool: i.Pool,
+		Address: p.snap.Definition.Units.Of(i.Unit).Address, Want: i.Want, ETag: etag, Rewrite: i.Rewrite,
+	}
+}
+
+// begin stores that a write may be sent, sends it, and goes on as far as the
+// platform has got with it.
+func (p *pass) begin(ctx context.Context, i *pair.Intent, effect func(*pass, context.Context, *pair.Intent) (time.Duration, bool, error),
+	send func(last func(context.Context) error) (pair.Operation, error),
+) (time.Duration, bool, error) {
 	was := i.State
 	i.Attempts++
 	i.State = pair.IntentBegun
 	if err := p.keep(ctx, *i, nil); err != nil {
 		return 0, false, err
 	}
-	op, err := p.Platform.BeginAdminState(ctx, pair.AdminChange{
-		LoadBalancer: p.snap.Definition.LoadBalancerID(i.LoadBalancer), Pool: i.Pool,
-		Address: p.snap.Definition.Units.Of(i.Unit).Address, Want: i.Want, ETag: etag, Rewrite: i.Rewrite,
-	}, func(ctx context.Context) error { return p.lastLook(ctx, i, guard) })
+	op, err := send(func(ctx context.Context) error { return p.lastLook(ctx, i) })
 	if err != nil {
 		if notSent(err) {
 			i.State = was
@@ -209,31 +262,58 @@ func (p *pass) setAdminState(ctx context.Context, i *pair.Intent, guard func(*pa
 	}
 	i.Token, i.BegunAt = op.Token, p.now()
 	if op.Done {
-		return p.lookAtEffect(ctx, i)
+		return effect(p, ctx, i)
 	}
 	return waitFor(op), false, nil
 }
 
-// lastLook asks the guard and then the lease. A last look that took long is none:
-// what the guard saw must be fresh when the write leaves.
-func (p *pass) lastLook(ctx context.Context, i *pair.Intent, guard func(*pass, context.Context, *pair.Intent) error) error {
-	began := p.now()
-	if err := guard(p, ctx, i); err != nil {
+// lastLook asks the guard, then whether a person stopped everything, and then
+// the lease. A last look that took long is none: what the guard saw must be
+// fresh when the write leaves.
+func (p *pass) lastLook(ctx context.Context, i *pair.Intent) error {
+	began := p.Uptime()
+	e, _ := executorOf(i.Kind) // or it would not be here
+	if err := e.guard(p, ctx, i); err != nil {
+		return err
+	}
+	if err := p.mayAct(ctx, i); err != nil {
 		return err
 	}
 	if err := p.Store.Holds(ctx, p.snap, p.owner, p.now()); err != nil {
 		return err
 	}
-	if took := p.now().Sub(began); took > lastLookMax {
+	if took := p.Uptime() - began; took > lastLookMax {
 		return fmt.Errorf("the last look before the write took %v: %w", took, pair.ErrBusy)
 	}
 	return nil
 }
 
+// mayAct asks once more, right before an effect, what the decision rested on and
+// may have changed since: a person's stop, and our own fitness. To take back
+// what is ours, and to say what is so, is always allowed.
+func (p *pass) mayAct(ctx context.Context, i *pair.Intent) error {
+	if i.Kind == pair.IntentRelease || i.Kind == pair.IntentTag {
+		return nil
+	}
+	p.vigil.beat(p.now(), p.Uptime())
+	if cause := p.vigil.blind(p.Uptime()); cause != pair.NotBlind {
+		return fmt.Errorf("we do not trust ourselves, %s: %w", cause, errGuard)
+	}
+	stop, err := p.Store.Stop(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("ask whether everything is stopped: %w: %w", pair.ErrBusy, err)
+	case stop.In(p.now()):
+		return fmt.Errorf("%s stopped everything: %w", stop.Owner, errGuard)
+	default:
+		return nil
+	}
+}
+
 // notSent reports whether an error says that the write had no effect and never
 // will have one.
 func notSent(err error) bool {
-	for _, kind := range []error{errGuard, pair.ErrConflict, pair.ErrBusy, pair.ErrThrottled, pair.ErrRefused, pair.ErrNotFound, pair.ErrInvalid, pair.ErrUnreadable} {
+	for _, kind := range []error{errGuard, pair.ErrConflict, pair.ErrBusy, pair.ErrThrottled, pair.ErrRefused, pair.ErrNotFound, pair.ErrInvalid, pair.ErrUnreadable, pair.ErrTooLarge} {
 		if errors.Is(err, kind) {
 			return !errors.Is(err, pair.ErrUnknownOutcome)
 		}
@@ -248,8 +328,8 @@ func waitFor(op pair.Operation) time.Duration {
 	return pollEvery
 }
 
-// watch polls a running write once.
-func (p *pass) watch(ctx context.Context, i *pair.Intent) (time.Duration, bool, error) {
+// watch polls a running operation once, and looks at its effect when it ended.
+func (p *pass) watch(ctx context.Context, i *pair.Intent, effect func(*pass, context.Context, *pair.Intent) (time.Duration, bool, error)) (time.Duration, bool, error) {
 	op, err := p.Platform.Poll(ctx, i.Token)
 	switch {
 	case err != nil && passing(err):
@@ -260,14 +340,14 @@ func (p *pass) watch(ctx context.Context, i *pair.Intent) (time.Duration, bool, 
 	case !op.Done:
 		return waitFor(op), false, nil
 	default:
-		return p.lookAtEffect(ctx, i)
+		return effect(p, ctx, i)
 	}
 }
 
-// lookAtEffect reads the world after a write that is called finished: success
+// lookAtAdminState reads the world after a write that is called finished: success
 // of the operation is not success of the change. A finished write of ours has
 // superseded whatever was on its way, so reading counts again from here on.
-func (p *pass) lookAtEffect(ctx context.Context, i *pair.Intent) (time.Duration, bool, error) {
+func (p *pass) lookAtAdminState(ctx context.Context, i *pair.Intent) (time.Duration, bool, error) {
 	i.Token, i.Rewrite = "", false
 	_, now, err := p.adminState(ctx, i)
 	if err == nil && now != i.Want {
@@ -295,22 +375,27 @@ func wait(ctx context.Context, d time.Duration) error {
 }
 
 // adminState reads the load balancer and returns the pool's version and the
-// admin state of the intent's unit in it. It goes by the intent alone: what we
-// set must be found again when the definition no longer names the pool.
+// admin state of the intent's unit in it.
 func (p *pass) adminState(ctx context.Context, i *pair.Intent) (etag string, state pair.AdminState, err error) {
-	d := &p.snap.Definition
-	seen, err := p.Platform.LoadBalancer(ctx, *d, pair.LoadBalancer{Name: i.LoadBalancer, Pools: []string{i.Pool}}, false)
+	seen, err := p.readPool(ctx, i, false)
 	if err != nil {
 		return "", 0, err
 	}
 	for _, pool := range seen.Pools {
 		for _, m := range pool.Members {
-			if pool.Name == i.Pool && m.Address == d.Units.Of(i.Unit).Address {
+			if pool.Name == i.Pool && m.Address == p.snap.Definition.Units.Of(i.Unit).Address {
 				return pool.ETag, m.Admin, nil
 			}
 		}
 	}
 	return "", 0, fmt.Errorf("%s in pool %s of %s: %w", i.Unit, i.Pool, i.LoadBalancer, errGone)
+}
+
+// readPool reads the load balancer of an intent as far as its pool. It goes by
+// the intent alone: what we set must be found again when the definition no
+// longer names the pool.
+func (p *pass) readPool(ctx context.Context, i *pair.Intent, health bool) (pair.BalancerSeen, error) {
+	return p.Platform.LoadBalancer(ctx, p.snap.Definition, pair.LoadBalancer{Name: i.LoadBalancer, Pools: []string{i.Pool}}, health)
 }
 
 // keep stores how far an intent has come.
@@ -321,21 +406,46 @@ func (p *pass) keep(ctx context.Context, i pair.Intent, why error) error {
 	return p.store(ctx, pair.Change{Record: p.snap.Record, PutIntents: []pair.Intent{i}})
 }
 
-// done closes an intent whose effect was seen. The hold of a fence is known to
-// be in place from here on, and that of a release is forgotten.
+// done closes an intent whose effect was seen, and changes the record with it.
 func (p *pass) done(ctx context.Context, i pair.Intent) error {
 	rec := p.snap.Record
-	if i.Kind == pair.IntentRelease {
-		rec.Admin = without(rec.Admin, i)
-	} else {
-		rec.Admin = slices.Clone(rec.Admin)
-		for n := range rec.Admin {
-			rec.Admin[n].Landed = rec.Admin[n].Landed || holds(rec.Admin[n], i)
+	if e, _ := executorOf(i.Kind); e.done != nil {
+		e.done(p, &rec, i)
+	}
+	p.did = append(p.did, i.String())
+	i.State, i.LastErr, i.Token = pair.IntentDone, "", ""
+	return p.close(ctx, i, rec)
+}
+
+// landed notes that an admin state of ours is known to be in place.
+func landed(_ *pass, rec *pair.Record, i pair.Intent) {
+	rec.Admin = slices.Clone(rec.Admin)
+	for n := range rec.Admin {
+		rec.Admin[n].Landed = rec.Admin[n].Landed || holds(rec.Admin[n], i)
+	}
+}
+
+// released forgets an admin state of ours. With that of a lever proof the proof
+// is complete.
+func released(_ *pass, rec *pair.Record, i pair.Intent) {
+	for _, h := range rec.Admin {
+		if !holds(h, i) || h.Lever != pair.LeverProve {
+			continue
+		}
+		rec.Proofs = slices.Clone(rec.Proofs)
+		for n := range rec.Proofs {
+			if rec.Proofs[n].LoadBalancer == h.LoadBalancer && rec.Proofs[n].Pool == h.Pool {
+				rec.Proofs[n].Back = true
+			}
 		}
 	}
-	p.did = append(p.did, fmt.Sprintf("%s %s is %s in %s/%s", i.Kind, i.Unit, i.Want, i.LoadBalancer, i.Pool))
-	i.State, i.LastErr = pair.IntentDone, ""
-	return p.close(ctx, i, rec)
+	rec.Admin = without(rec.Admin, i)
+}
+
+// powered opens the boot grace of a VM that we started.
+func powered(p *pass, rec *pair.Record, i pair.Intent) {
+	u := &rec.Units[i.Unit.Index()]
+	u.StartedAt, u.Power = p.now(), pair.PowerSeen{}
 }
 
 // abandon gives an intent up. Where nothing of ours can stand there, because
@@ -345,6 +455,7 @@ func (p *pass) done(ctx context.Context, i pair.Intent) error {
 func (p *pass) abandon(ctx context.Context, i pair.Intent, why error) error {
 	rec := p.snap.Record
 	if i.State == pair.IntentOpen || errors.Is(why, errGone) || errors.Is(why, errForeign) {
+		uncount(&rec, i)
 		rec.Admin = without(rec.Admin, i)
 	} else {
 		rec.Admin = slices.Clone(rec.Admin)
@@ -355,7 +466,33 @@ func (p *pass) abandon(ctx context.Context, i pair.Intent, why error) error {
 		}
 	}
 	i.State, i.LastErr = pair.IntentAbandoned, why.Error()
-	return p.close(ctx, i, rec)
+	return p.close(ctx, i, rec, p.untag(i, rec)...)
+}
+
+// untag takes the tag away with the last of our admin states on a load balancer
+// that came to nothing: it would make ours what is somebody else's.
+func (p *pass) untag(i pair.Intent, rec pair.Record) []pair.Intent {
+	if i.Pool == "" || i.Kind == pair.IntentRelease || slices.ContainsFunc(rec.Admin, func(h pair.AdminHold) bool { return h.LoadBalancer == i.LoadBalancer }) {
+		return nil
+	}
+	return []pair.Intent{{
+		V: pair.Version, MinReader: pair.MinReader, ID: pair.ID(p.name, rec.Epoch, seqUntag+seqOf(i)), Epoch: rec.Epoch,
+		Kind: pair.IntentTag, LoadBalancer: i.LoadBalancer, Reason: i.Reason,
+	}}
+}
+
+// uncount takes back a move that was counted and came to nothing, unless
+// another part of it did: hold-down is for what happened.
+func uncount(rec *pair.Record, i pair.Intent) {
+	at := slices.IndexFunc(rec.Admin, func(h pair.AdminHold) bool { return holds(h, i) })
+	if at < 0 || i.State != pair.IntentOpen || rec.Admin[at].Again {
+		return
+	}
+	since := rec.Admin[at].Since
+	if slices.ContainsFunc(rec.Admin, func(h pair.AdminHold) bool { return h.Since.Equal(since) && !holds(h, i) }) {
+		return
+	}
+	rec.Moves = slices.DeleteFunc(slices.Clone(rec.Moves), func(t time.Time) bool { return t.Equal(since) })
 }
 
 // without drops the holds that are about the intent's backend address.
@@ -374,8 +511,8 @@ func holds(h pair.AdminHold, i pair.Intent) bool {
 
 // close takes an intent out of the open ones, with the record as it is then,
 // and puts what happened into the journal and out to the subscribers.
-func (p *pass) close(ctx context.Context, i pair.Intent, rec pair.Record) error {
-	return p.store(ctx, pair.Change{Record: rec, DelIntents: []string{i.ID}, Outbox: closingPosts(p, i)})
+func (p *pass) close(ctx context.Context, i pair.Intent, rec pair.Record, next ...pair.Intent) error {
+	return p.store(ctx, pair.Change{Record: rec, PutIntents: next, DelIntents: []string{i.ID}, Outbox: closingPosts(p, i)})
 }
 
 func (p *pass) store(ctx context.Context, ch pair.Change) error {

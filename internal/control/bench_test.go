@@ -83,6 +83,7 @@ func BenchmarkFencePass(b *testing.B) {
 				w.platform.by(func() {
 					w.platform.pools["ilb/pool"].admin[secondAddr] = pair.AdminNone
 					clear(w.platform.ops)
+					clear(w.platform.tags)
 					w.platform.writes = nil
 				})
 				w.topic.posts = nil
@@ -94,7 +95,7 @@ func BenchmarkFencePass(b *testing.B) {
 
 // unfenced takes what a fence remembered out of a record.
 func unfenced(rec pair.Record) pair.Record {
-	rec.Admin, rec.Moves = nil, nil
+	rec.Admin, rec.Moves, rec.Alarm = nil, nil, nil
 	return rec
 }
 
@@ -136,6 +137,10 @@ func (m *memory) reset() {
 	snap.Record = unfenced(snap.Record)
 	m.put(snap)
 }
+
+func (m *memory) Delete(context.Context, string) error { return nil }
+
+func (m *memory) Stop(context.Context) (*pair.Pause, error) { return nil, nil }
 
 func (m *memory) Load(context.Context, string) (pair.Snapshot, error) { return m.snap, nil }
 

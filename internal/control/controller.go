@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"tandem/internal/pair"
 )
 
@@ -21,6 +23,10 @@ type Store interface {
 	ReleaseLease(ctx context.Context, snap pair.Snapshot, owner string) (pair.Snapshot, error)
 	Holds(ctx context.Context, snap pair.Snapshot, owner string, now time.Time) error
 	Commit(ctx context.Context, snap pair.Snapshot, ch pair.Change) (pair.Snapshot, error)
+	// Delete forgets a pair of which nothing of ours stands any more.
+	Delete(ctx context.Context, name string) error
+	// Stop returns what a person stopped all pairs with, nil where nobody did.
+	Stop(ctx context.Context) (*pair.Pause, error)
 }
 
 // Outbox brings posts to where they belong. A repeated delivery does no harm.
@@ -35,14 +41,20 @@ type Publisher interface {
 	Publish(ctx context.Context, posts []pair.Post) error
 }
 
-// Units asks an appliance what it says of itself.
+// Units asks an appliance what it says of itself, and sets its preference.
 type Units interface {
 	Report(ctx context.Context, u pair.Unit) (pair.Report, error)
+	// Prefer sets a unit's preference and nothing else, and returns what the
+	// unit says of itself then.
+	Prefer(ctx context.Context, u pair.Unit, want pair.Preference) (pair.Report, error)
 }
 
-// CheckPorts asks a unit's check port, as the load balancer's probe does.
-type CheckPorts interface {
+// Checks asks a unit's check port, as the load balancer's probe does, and makes
+// the pair file's checks of its published ports.
+type Checks interface {
 	CheckPort(ctx context.Context, addr netip.AddrPort) pair.CheckSeen
+	// Service makes one check and tells what was got instead when it failed.
+	Service(ctx context.Context, unit netip.Addr, c pair.Check) pair.ServiceSeen
 }
 
 // Platform is Azure: the load balancer and the VMs.
@@ -51,6 +63,14 @@ type Platform interface {
 	// BeginAdminState asks last right before it sends the write, and sends
 	// nothing when last returns an error.
 	BeginAdminState(ctx context.Context, change pair.AdminChange, last func(context.Context) error) (pair.Operation, error)
+	// ProveIfMatch writes the pool as it is with a wrong ETag; nil means that the
+	// platform refused it, as it must.
+	ProveIfMatch(ctx context.Context, change pair.AdminChange) error
+	// SetTag sets a tag of a load balancer, or removes it where the value is
+	// empty. It asks last as BeginAdminState does.
+	SetTag(ctx context.Context, lb pair.ResourceID, name, value string, last func(context.Context) error) (pair.Operation, error)
+	BeginStart(ctx context.Context, vm pair.ResourceID, last func(context.Context) error) (pair.Operation, error)
+	BeginRestart(ctx context.Context, vm pair.ResourceID, last func(context.Context) error) (pair.Operation, error)
 	Poll(ctx context.Context, token string) (pair.Operation, error)
 	Power(ctx context.Context, vm pair.ResourceID) (pair.PowerSeen, error)
 }
@@ -61,7 +81,7 @@ type Options struct {
 	Outbox    Outbox
 	Publisher Publisher // nil publishes nothing
 	Units     Units
-	Checks    CheckPorts
+	Checks    Checks
 	Platform  Platform
 	Log       *slog.Logger
 	// Worker names this process in leases; it must differ between processes.
@@ -73,8 +93,11 @@ type Options struct {
 	Lease time.Duration
 	// Budget is how long one pass may take. Default 20 s.
 	Budget time.Duration
-	// Now is the worker's clock. Default time.Now.
+	// Now is the worker's wall clock. Default time.Now.
 	Now func() time.Time
+	// Uptime is a clock that never steps, from any beginning; Now is compared
+	// with it. Default is the time since New.
+	Uptime func() time.Duration
 }
 
 // Controller makes passes. It is safe for concurrent use; passes over one pair
@@ -85,16 +108,53 @@ type Controller struct {
 	turns  turns
 	seats  chan struct{} // one is taken by each pass of a sweep
 
+	vigil  vigil
+	quiet  *rate.Limiter // of readings of quiet pairs' load balancers
+	writes *rate.Limiter // of writes that can wait
+
 	mu     sync.Mutex
-	readAt map[string]time.Time // by pair: when its load balancers were read last
-	// chained is, by pair, when its chain of looks was carried on last.
-	chained map[string]link
+	known  map[string]*memory // by pair
+	stop   *pair.Pause        // what a person stopped everything with
+	stopAt time.Duration      // uptime at which that was read; 0 is never
+}
+
+const (
+	// quietReads is how many calls a minute we spend on load balancers of pairs
+	// with which nothing is wrong, in all: a subscription allows 25 reads a
+	// second (azure.md 1.10), and others live in it too.
+	quietReads = 150
+	// writesPerSecond and writeBurst stay below what a subscription allows, 10 a
+	// second after 200 (azure.md 1.10). Fences and releases do not ask; the rest
+	// waits for them.
+	writesPerSecond = 7
+	writeBurst      = 100
+)
+
+// memory is what this process remembers of a pair between passes. All of it can
+// be lost.
+type memory struct {
+	readAt   time.Duration // uptime at which its load balancers were read last, 0 for never
+	healthAt time.Duration // and their rule health
+	powerAt  time.Duration // and the power state of its silent units
+	health   []pair.BalancerSeen
+	chained  link           // its chain of looks, when that was carried on last
+	standing *pair.Snapshot // the pair while an admin state of ours stands
+}
+
+// memory returns what is remembered of the pass's pair. c.mu is held.
+func (p *pass) memory() *memory {
+	m := p.known[p.name]
+	if m == nil {
+		m = &memory{}
+		p.known[p.name] = m
+	}
+	return m
 }
 
 // link is one look of a chain.
 type link struct {
 	epoch uint64
-	at    time.Time
+	at    time.Duration
 }
 
 // New checks the options and returns a controller.
@@ -108,6 +168,12 @@ func New(o Options) (*Controller, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Uptime == nil {
+		start := time.Now()
+		o.Uptime = func() time.Duration { return time.Since(start) }
+	}
+	uptime := o.Uptime
+	o.Uptime = func() time.Duration { return uptime() + time.Second } // 0 stands for never
 	var errs []error
 	for _, part := range []struct {
 		name    string
@@ -132,10 +198,16 @@ func New(o Options) (*Controller, error) {
 		return nil, fmt.Errorf("make controller: %w", err)
 	}
 	return &Controller{
-		Options: o, readAt: map[string]time.Time{}, chained: map[string]link{},
-		turns: turns{taken: map[string]*turn{}}, seats: make(chan struct{}, sweptAtOnce),
+		Options: o, known: map[string]*memory{}, vigil: vigil{looks: map[string]glance{}},
+		quiet:  rate.NewLimiter(quietReads/60.0, quietReads),
+		writes: rate.NewLimiter(writesPerSecond, writeBurst),
+		turns:  turns{taken: map[string]*turn{}}, seats: make(chan struct{}, sweptAtOnce),
 	}, nil
 }
+
+// epoch0 turns uptimes into the times that the limiters want, so that a wall
+// clock that steps does not move them.
+var epoch0 = time.Unix(0, 0)
 
 // now reads the worker's clock in the stored form, UTC milliseconds, so that a
 // decision computed again from its stored input sees the same time.

@@ -11,15 +11,32 @@ import (
 	"tandem/internal/pair"
 )
 
-// balancersEvery is how often a quiet pair's load balancers are read. Reading
-// them at every pass would exhaust the subscription's budget at 500 pairs
-// (azure.md 1.10).
-const balancersEvery = 5 * time.Minute
+const (
+	// balancersEvery is how often a quiet pair's load balancers are read, and
+	// healthEvery how often their rule health, which costs more. Reading them at
+	// every pass would exhaust the subscription's budget at 500 pairs (azure.md
+	// 1.10).
+	balancersEvery = 5 * time.Minute
+	healthEvery    = 15 * time.Minute
+	// healthCalls is what rule health costs: a POST and the polls of its answer.
+	healthCalls = 3
+	// powerEvery is how often the power state of a silent unit is read once what
+	// is seen is believed; darkEvery is how often the load balancers are, while
+	// neither unit answers us.
+	powerEvery = time.Minute
+	darkEvery  = 30 * time.Second
+	// stopEvery is how old our knowledge of a global stop may be when a pass
+	// looks. It is read afresh before every effect.
+	stopEvery = 10 * time.Second
+)
 
 // look observes both units, and the platform where that is worth its price.
 func (p *pass) look(ctx context.Context) {
 	d := &p.snap.Definition
-	p.in = pair.Input{Definition: *d, MaxMode: p.MaxMode, Record: p.snap.Record, Evidence: p.cause.Evidence, Open: p.snap.Intents}
+	p.in = pair.Input{
+		Definition: *d, MaxMode: p.MaxMode, Record: p.snap.Record, Evidence: p.cause.Evidence, Open: tokenless(p.snap.Intents),
+		Stop: p.stopped(ctx), Blind: p.vigil.blind(p.Uptime()),
+	}
 	seen := &p.in.Observation
 	var asks []func()
 	for _, r := range pair.Roles {
@@ -27,13 +44,74 @@ func (p *pass) look(ctx context.Context) {
 		asks = append(asks, func() { u.Check = p.askCheckPort(ctx, d, r) }, func() { u.API = p.askAPI(ctx, d, r) })
 	}
 	atOnce(asks)
+	p.askServices(ctx, d)
 	p.refresh(ctx)
-	if pair.Classify(seen, &p.snap.Record) != p.snap.Record.Situation {
+	dark := !seen.Units[0].Lives() && !seen.Units[1].Lives()
+	if ctx.Err() == nil {
+		p.vigil.looked(p.name, dark, p.Uptime())
+		p.in.Blind = p.vigil.blind(p.Uptime())
+	}
+	if dark || !seen.Units[0].Lives() || !seen.Units[1].Lives() {
 		p.readPower(ctx)
 	}
-	if p.balancersDue() {
-		p.readBalancers(ctx)
+	if due, health := p.balancersDue(dark); due {
+		p.readBalancers(ctx, health)
+	} else if dark {
+		p.mu.Lock()
+		seen.Balancers = p.memory().health
+		p.mu.Unlock()
 	}
+}
+
+// stopped tells whether a person stopped everything, by a reading that is a few
+// seconds old at most. Where it cannot be read, what was read last counts.
+func (p *pass) stopped(ctx context.Context) *pair.Pause {
+	p.mu.Lock()
+	stop, read := p.stop, p.stopAt != 0 && p.Uptime()-p.stopAt < stopEvery
+	p.mu.Unlock()
+	if read {
+		return stop
+	}
+	now, err := p.Store.Stop(ctx)
+	if err != nil {
+		p.Log.WarnContext(ctx, "it is not known whether everything is stopped", "error", err.Error())
+		p.vigil.storeFailed(p.Uptime())
+		return stop
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stop, p.stopAt = now, p.Uptime()
+	return now
+}
+
+// askServices makes the pair file's checks where they tell something: on the
+// unit that answers 200, and on others only where a standby forwards too. Two
+// units that answer 200 need none, which keeps the way to a fence short.
+func (p *pass) askServices(ctx context.Context, d *pair.Definition) {
+	seen := &p.in.Observation
+	if len(d.Checks) == 0 || seen.Units[0].Check.Answer == pair.CheckServing && seen.Units[1].Check.Answer == pair.CheckServing {
+		return
+	}
+	var asks []func()
+	for _, r := range pair.Roles {
+		u := seen.Unit(r)
+		if u.Check.Answer == pair.CheckServing || u.Lives() && d.HA.StandbyForwards == pair.ForwardsYes {
+			asks = append(asks, func() { u.Service = p.askService(ctx, d, r) })
+		}
+	}
+	atOnce(asks)
+}
+
+// askService makes the checks of one unit; the first that fails is the result.
+func (p *pass) askService(ctx context.Context, d *pair.Definition, r pair.Role) (seen pair.ServiceSeen) {
+	for _, c := range d.Checks {
+		seen = p.Checks.Service(ctx, d.Units.Of(r).Address, c)
+		seen.At = p.now()
+		if seen.Answer != pair.ServicePassed {
+			return seen
+		}
+	}
+	return seen
 }
 
 // atOnce does everything at the same time and waits for it. A panic goes on
@@ -99,12 +177,23 @@ func apiAnswer(err error) pair.APIAnswer {
 	}
 }
 
-// readPower asks the platform about units that do not answer. It is asked only
-// while something new is seen, because each question counts.
+// readPower asks the platform about units that do not answer: while something
+// new is seen, and then once a minute, because each question counts.
 func (p *pass) readPower(ctx context.Context) {
+	seen := &p.in.Observation
+	p.mu.Lock()
+	m := p.memory()
+	due := pair.Classify(&p.in.Definition, seen, &p.snap.Record) != p.snap.Record.Situation || m.powerAt == 0 || p.Uptime()-m.powerAt >= powerEvery
+	if due {
+		m.powerAt = p.Uptime()
+	}
+	p.mu.Unlock()
+	if !due {
+		return
+	}
 	for _, r := range pair.Roles {
-		u := p.in.Observation.Unit(r)
-		if u.Check.Answer.Answered() || u.API.Answer == pair.APIAnswered {
+		u := seen.Unit(r)
+		if u.Lives() {
 			continue
 		}
 		power, err := p.Platform.Power(ctx, p.snap.Definition.VMID(r))
@@ -116,16 +205,33 @@ func (p *pass) readPower(ctx context.Context) {
 	}
 }
 
-// balancersDue reports whether this pass shall read the load balancers: after
-// an event about them, while something of ours stands, when intents are open,
-// and every five minutes.
-func (p *pass) balancersDue() bool {
-	if p.cause.Kind == pair.CauseResource || len(p.snap.Record.Admin) > 0 || len(p.snap.Intents) > 0 {
-		return true
-	}
+// balancersDue reports whether this pass shall read the load balancers, and
+// their rule health: after an event about them, while something of ours stands,
+// when intents are open, while the probe does not reach a unit or nobody
+// reaches any, and now and then anyway. The last is what waits when there are
+// many pairs.
+func (p *pass) balancersDue(dark bool) (due, health bool) {
+	rec := &p.snap.Record
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.now().Sub(p.readAt[p.name]) >= balancersEvery
+	m, now := p.memory(), p.Uptime()
+	switch {
+	case rec.Units[0].Probed.Unreached || rec.Units[1].Probed.Unreached:
+		return true, true
+	case dark:
+		old := m.healthAt == 0 || now-m.healthAt >= darkEvery
+		return old, old
+	case p.cause.Kind == pair.CauseResource || len(rec.Admin) > 0 || len(p.snap.Intents) > 0:
+		return true, false
+	case m.readAt != 0 && now-m.readAt < balancersEvery:
+		return false, false
+	}
+	health = m.healthAt == 0 || now-m.healthAt >= healthEvery
+	calls := 1
+	if health {
+		calls += healthCalls
+	}
+	return p.quiet.AllowN(epoch0.Add(now), calls), health
 }
 
 // tokenless copies intents without the tokens of running operations: those are
@@ -138,13 +244,12 @@ func tokenless(intents []pair.Intent) []pair.Intent {
 	return out
 }
 
-// readBalancers reads every load balancer of the pair. Where a fence may follow
-// it asks for the rule health too: the load balancer's own view is the truth for
-// who it reaches. A load balancer that cannot be read is left out, so the
-// decision knows that it was not seen; a quiet pair tries again in its turn.
-func (p *pass) readBalancers(ctx context.Context) {
+// readBalancers reads every load balancer of the pair. A load balancer that
+// cannot be read is left out, so the decision knows that it was not seen; a
+// quiet pair tries again in its turn.
+func (p *pass) readBalancers(ctx context.Context, health bool) {
 	seen := &p.in.Observation
-	health := pair.Classify(seen, &p.snap.Record) == pair.BothActive && len(p.snap.Record.Admin) == 0
+	health = health || len(p.snap.Record.Admin) == 0 && pair.Classify(&p.in.Definition, seen, &p.snap.Record).BothServe()
 	seen.Balancers = nil
 	for _, lb := range p.snap.Definition.LoadBalancers {
 		b, err := p.Platform.LoadBalancer(ctx, p.snap.Definition, lb, health)
@@ -157,5 +262,9 @@ func (p *pass) readBalancers(ctx context.Context) {
 	p.refresh(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.readAt[p.name] = seen.At
+	m := p.memory()
+	m.readAt = p.Uptime()
+	if health {
+		m.healthAt, m.health = m.readAt, seen.Balancers
+	}
 }

@@ -52,11 +52,13 @@ func (c *Controller) Pass(ctx context.Context, name string, cause pair.Cause) (e
 	ctx, cancel := context.WithTimeout(ctx, c.Budget)
 	defer cancel()
 	p := &pass{Controller: c, name: name, cause: cause, owner: fmt.Sprintf("%s/%d", c.Worker, c.passes.Add(1))}
-	start := c.now()
+	start, began := c.now(), c.Uptime()
+	c.vigil.beat(c.now(), began)
 	defer func() { p.tell(start, err) }()
+	defer func() { p.remember(c.Uptime() - began) }()
 	defer recovered(&err)
 
-	if p.snap, err = c.Store.Load(ctx, name); err != nil {
+	if err = p.load(ctx); err != nil {
 		return p.unloaded(ctx, err)
 	}
 	if cause.Kind == pair.CauseAgain && cause.Epoch != p.snap.Record.Epoch {
@@ -70,6 +72,9 @@ func (c *Controller) Pass(ctx context.Context, name string, cause pair.Cause) (e
 		return fmt.Errorf("look at pair %s: cut short, so nothing is concluded: %w", name, ctx.Err())
 	}
 	if p.d.Quiet() && len(p.snap.Intents) == 0 {
+		if p.d.Remove {
+			return errors.Join(left, p.forget(ctx))
+		}
 		return p.lookAgain(ctx, left)
 	}
 	if err = p.acquire(ctx); err != nil {
@@ -77,6 +82,48 @@ func (c *Controller) Pass(ctx context.Context, name string, cause pair.Cause) (e
 	}
 	return p.lookAgain(ctx, p.carryOut(ctx))
 }
+
+// load reads the pair. A store that does not answer must leave time for what can
+// be done without it.
+func (p *pass) load(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, p.Budget/4)
+	defer cancel()
+	p.snap, err = p.Store.Load(ctx, p.name)
+	return err
+}
+
+// forget deletes a pair that a person wants forgotten and of which nothing of
+// ours is left.
+func (p *pass) forget(ctx context.Context) error {
+	if err := p.Store.Delete(ctx, p.name); err != nil && !errors.Is(err, pair.ErrNotFound) {
+		return err
+	}
+	p.did = append(p.did, "the pair is forgotten")
+	p.snap.Record.Admin = nil
+	return nil
+}
+
+// remember keeps what this process has to know without the store, and judges
+// how the pass went. One that took longer than it may was frozen on its way.
+func (p *pass) remember(took time.Duration) {
+	if took > p.Budget+stallMargin {
+		p.vigil.stalled(p.Uptime())
+	}
+	p.vigil.beat(p.now(), p.Uptime())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m := p.memory(); p.snap.Version != "" {
+		m.standing = nil
+		if len(p.snap.Record.Admin) > 0 {
+			snap := p.snap
+			m.standing = &snap
+		}
+	}
+}
+
+// stallMargin is how far a pass may exceed its budget, which its parts keep by
+// themselves, before the process must have stood still.
+const stallMargin = 10 * time.Second
 
 // carryOut stores the decision and does what is open, under the lease, which it
 // gives back.
@@ -119,12 +166,18 @@ func (p *pass) unloaded(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, pair.ErrNotFound):
 		p.Log.InfoContext(ctx, "pair is gone, its message is dropped", "pair", p.name)
+		p.mu.Lock()
+		delete(p.known, p.name)
+		p.mu.Unlock()
 		return nil
 	case errors.Is(err, pair.ErrTooNew):
 		p.Log.ErrorContext(ctx, "pair was written by a newer release: this one leaves it alone", "pair", p.name, "epoch", p.snap.Record.Epoch)
 		return nil
-	default:
+	case ctx.Err() != nil:
 		return err
+	default:
+		p.vigil.storeFailed(p.Uptime())
+		return p.withoutStore(ctx, err)
 	}
 }
 
@@ -133,7 +186,7 @@ func (p *pass) unloaded(ctx context.Context, err error) error {
 func (p *pass) decide(ctx context.Context) {
 	p.d = pair.Decide(&p.in)
 	if p.d.ReadBalancers {
-		p.readBalancers(ctx)
+		p.readBalancers(ctx, true)
 		p.d = pair.Decide(&p.in)
 	}
 }
@@ -220,9 +273,9 @@ func (p *pass) lookAgain(ctx context.Context, err error) error {
 func (p *pass) chain(epoch uint64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	last := p.chained[p.name]
-	if now := p.now(); last.epoch != epoch || now.Sub(last.at) >= time.Duration(p.d.Next)/2 || now.Before(last.at) {
-		p.chained[p.name] = link{epoch: epoch, at: now}
+	m := p.memory()
+	if now := p.Uptime(); m.chained.epoch != epoch || now-m.chained.at >= time.Duration(p.d.Next)/2 {
+		m.chained = link{epoch: epoch, at: now}
 		return true
 	}
 	return false

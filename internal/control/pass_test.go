@@ -21,11 +21,13 @@ import (
 )
 
 func TestEveryIntentHasExactlyOneExecutor(t *testing.T) {
-	got, want := control.GuardKinds(), slices.Clone(pair.IntentKinds)
-	slices.Sort(got)
-	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		t.Errorf("executors for %v, want for %v", got, want)
+	for _, k := range pair.IntentKinds {
+		if !control.Executed(k) {
+			t.Errorf("no executor for %s", k)
+		}
+	}
+	if control.Executed(pair.IntentUnknown) {
+		t.Error("an unknown intent is carried out")
 	}
 }
 
@@ -63,8 +65,8 @@ func TestAQuietPassCostsOneReadingOfTheStore(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if loads.loads != n || loads.leases != 0 || reads != n || writes != 0 {
-			t.Errorf("%d quiet passes: %d loads, %d leases, %d reads, %d writes; want %d loads of one read each and nothing else", n, loads.loads, loads.leases, reads, writes, n)
+		if loads.loads != n || loads.leases != 0 || reads != 2*n || writes != 0 {
+			t.Errorf("%d quiet passes: %d loads, %d leases, %d reads, %d writes; want %d loads of one read each, as many looks whether everything is stopped, and nothing else", n, loads.loads, loads.leases, reads, writes, n)
 		}
 		if got := w.platform.calls() - calls; got != 0 {
 			t.Errorf("%d quiet passes made %d calls to Resource Manager, want none", n, got)
@@ -110,6 +112,9 @@ func TestAFenceIsStoredBeforeItIsWrittenAndSeenBeforeItIsDone(t *testing.T) {
 		w.platform.pools["ilb/pool"].version = 77
 		w.platform.onBegin = func(_ int, ch pair.AdminChange) (bool, error) {
 			snap := w.load()
+			if w.platform.tags[pair.TagName(edge)] == "" {
+				t.Error("at the write the load balancer does not say whose it will be")
+			}
 			if len(snap.Intents) != 1 || snap.Intents[0].State != pair.IntentBegun || snap.Intents[0].Attempts != 1 || snap.Intents[0].Epoch != snap.Record.Epoch {
 				t.Errorf("at the write the store has the intents %+v, want one of epoch %d that has begun", snap.Intents, snap.Record.Epoch)
 			}
@@ -117,7 +122,7 @@ func TestAFenceIsStoredBeforeItIsWrittenAndSeenBeforeItIsDone(t *testing.T) {
 				t.Errorf("at the write the store has the holds %+v, want the one that the write makes", h)
 			}
 			want := pair.AdminChange{
-				LoadBalancer: definition().LoadBalancerID("ilb"), Pool: "pool", Address: secondAddr, Want: pair.AdminDown, ETag: "77",
+				LoadBalancer: definition().LoadBalancerID("ilb"), Pool: "pool", Address: secondAddr, Want: pair.AdminDown, ETag: "78",
 			}
 			if ch != want {
 				t.Errorf("the write is %+v, want %+v", ch, want)
@@ -130,8 +135,9 @@ func TestAFenceIsStoredBeforeItIsWrittenAndSeenBeforeItIsDone(t *testing.T) {
 		}
 		want := []string{
 			"take lease", "commit", // the decision
+			"commit", "tag", "commit", // begun, said, and closed
 			"commit", "write Down", "commit", // begun, written, seen and closed
-			"journal", "send", "journal", "publish", "delivered", "give lease back",
+			"journal", "send", "journal", "journal", "publish", "delivered", "give lease back",
 		}
 		if !slices.Equal(w.fx.done, want) {
 			t.Errorf("effects\n%v, want\n%v", w.fx.done, want)
@@ -324,12 +330,12 @@ func TestAnAbandonedFenceIsNotBelievedToStand(t *testing.T) {
 		}
 		w.platform.onRead = nil
 		w.units.set(pair.First, pair.Active)
-		w.passes(2)
-		if rows := w.rows(); slices.Contains(rows, "fence-stands") || slices.Contains(rows, "fence-renewed") {
-			t.Errorf("rows %v, want no fence to be believed", rows)
+		if snap := w.load(); len(snap.Record.Admin) != 0 || len(snap.Record.Moves) != 0 {
+			t.Errorf("holds %v and moves %v, want none, because nothing is Down", snap.Record.Admin, snap.Record.Moves)
 		}
-		if snap := w.load(); len(snap.Record.Admin) != 0 {
-			t.Errorf("holds %v, want none, because nothing is Down", snap.Record.Admin)
+		w.passes(2)
+		if rows, wrote := w.rows(), w.platform.wrote(); !slices.Equal(rows, []string{"healthy", "glimpsed", "suspected", "fence", "fence"}) || len(wrote) != 1 {
+			t.Errorf("rows %v and writes %v, want another fence, which is written", rows, wrote)
 		}
 	})
 }
@@ -415,7 +421,7 @@ func TestAFrozenWorkerNeverWrites(t *testing.T) {
 		frozen := w.controller(&effects{}, func(o *control.Options) {
 			o.Worker, o.Budget, o.Lease = "frozen", time.Hour, 2*time.Hour // its timers are frozen as well
 			o.Store = &shortLease{o.Store}
-			o.Checks = &freezing{CheckPorts: o.Checks, at: func() bool { return len(w.load().Intents) > 0 }, until: thaw}
+			o.Checks = &freezing{Checks: o.Checks, at: func() bool { return len(w.load().Intents) > 0 }, until: thaw}
 		})
 		result := make(chan error)
 		go func() {
@@ -455,7 +461,7 @@ func (s *shortLease) AcquireLease(ctx context.Context, snap pair.Snapshot, owner
 
 // freezing stops a worker in front of an answer of a check port.
 type freezing struct {
-	control.CheckPorts
+	control.Checks
 	at    func() bool
 	until chan struct{}
 	froze atomic.Bool
@@ -467,7 +473,7 @@ func (f *freezing) CheckPort(ctx context.Context, addr netip.AddrPort) pair.Chec
 		<-f.until
 		return pair.CheckSeen{Answer: pair.CheckServing} // nothing but the lease speaks against its write
 	}
-	return f.CheckPorts.CheckPort(ctx, addr)
+	return f.Checks.CheckPort(ctx, addr)
 }
 
 // TestTwoWorkersMakeOneFence lets two workers look at the same split at the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -21,7 +22,10 @@ type unit struct {
 	state     pair.HAState
 	preferred pair.Preference
 	power     pair.Power
-	asked     int // how often its check port was asked
+	forwards  bool   // as a standby too
+	broken    bool   // it does not forward, whatever its check port says
+	health    string // the load balancer's reason; empty follows the check port
+	asked     int    // how often its check port was asked
 }
 
 // units are both LoadMasters of the pair. They stay as they are until a test
@@ -88,6 +92,26 @@ func (u *units) Report(ctx context.Context, which pair.Unit) (pair.Report, error
 	return pair.Report{State: one.state, Preferred: one.preferred, CheckPort: 8444}, nil
 }
 
+func (u *units) Prefer(_ context.Context, which pair.Unit, want pair.Preference) (pair.Report, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	one := u.of[which.Address]
+	if one == nil || one.check == pair.CheckSilent {
+		return pair.Report{}, fmt.Errorf("set the preference of %s: %w", which.VM, pair.ErrUnreachable)
+	}
+	one.preferred = want
+	return pair.Report{State: one.state, Preferred: want, CheckPort: 8444}, nil
+}
+
+func (u *units) Service(_ context.Context, addr netip.Addr, c pair.Check) pair.ServiceSeen {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if one := u.of[addr]; one.forwards || one.check == pair.CheckServing && !one.broken {
+		return pair.ServiceSeen{Answer: pair.ServicePassed}
+	}
+	return pair.ServiceSeen{Answer: pair.ServiceFailed, Check: c.Name, Detail: "refused"}
+}
+
 func (u *units) CheckPort(_ context.Context, addr netip.AddrPort) pair.CheckSeen {
 	u.mu.Lock()
 	one := u.of[addr.Addr()]
@@ -127,6 +151,13 @@ type platform struct {
 	// onRead, if not nil, may fail the reading of a load balancer.
 	onRead func(lb string) error
 
+	tags map[string]string
+	// takesWrong makes a write with a wrong ETag land, and slowHealth keeps the
+	// load balancer's view from following admin states.
+	takesWrong, slowHealth bool
+	proving                bool     // a Down on the standby is meant
+	acted                  []string // VM actions
+
 	begun, reads, polls, powers int
 	writes                      []pair.AdminChange // that were accepted
 	broken                      []string           // rules that a write broke
@@ -149,7 +180,7 @@ type operation struct {
 }
 
 func newPlatform(u *units, d pair.Definition) *platform {
-	f := &platform{units: u, pools: map[string]*pool{}, ops: map[string]*operation{}}
+	f := &platform{units: u, pools: map[string]*pool{}, ops: map[string]*operation{}, tags: map[string]string{}}
 	for _, lb := range d.LoadBalancers {
 		for _, name := range lb.Pools {
 			f.pools[lb.Name+"/"+name] = &pool{
@@ -198,7 +229,7 @@ func (f *platform) LoadBalancer(_ context.Context, d pair.Definition, lb pair.Lo
 			return pair.BalancerSeen{}, err
 		}
 	}
-	seen := pair.BalancerSeen{Name: lb.Name, At: time.Now()}
+	seen := pair.BalancerSeen{Name: lb.Name, At: time.Now(), Tags: maps.Clone(f.tags)}
 	for _, key := range slices.Sorted(mapKeys(f.pools)) {
 		p := f.pools[key]
 		if key != lb.Name+"/"+p.name {
@@ -211,15 +242,90 @@ func (f *platform) LoadBalancer(_ context.Context, d pair.Definition, lb pair.Lo
 		}
 		seen.Pools = append(seen.Pools, one)
 	}
-	if seen.Pools == nil {
+	if seen.Pools == nil && len(lb.Pools) > 0 {
 		return pair.BalancerSeen{}, fmt.Errorf("read load balancer %s: %w", lb.Name, pair.ErrNotFound)
 	}
 	if health {
 		for _, r := range pair.Roles {
-			seen.Health = append(seen.Health, pair.HealthSeen{Rule: "check", Address: d.Units.Of(r).Address, Up: true, Reason: "Up_Probe_Success"})
+			seen.Health = append(seen.Health, f.healthOf(d.Units.Of(r).Address))
 		}
 	}
 	return seen, nil
+}
+
+// healthOf is the load balancer's view of a unit. The caller holds mu.
+func (f *platform) healthOf(addr netip.Addr) pair.HealthSeen {
+	f.units.mu.Lock()
+	defer f.units.mu.Unlock()
+	h := pair.HealthSeen{Rule: "check", Address: addr}
+	u := f.units.of[addr]
+	for _, p := range f.pools {
+		if s := p.admin[addr]; s != pair.AdminNone && !f.slowHealth {
+			h.Up, h.Reason = s == pair.AdminUp, s.String()+"_Admin"
+			return h
+		}
+	}
+	switch {
+	case u.health != "":
+		h.Reason = u.health
+	case u.check == pair.CheckServing:
+		h.Reason = "Up_Probe_Success"
+	case u.check.Answered():
+		h.Reason = "Down_Probe_HttpStatusCodeError"
+	default:
+		h.Reason = "Down_Probe_TcpProbeTimeout"
+	}
+	h.Up = strings.HasPrefix(h.Reason, "Up")
+	return h
+}
+
+func (f *platform) ProveIfMatch(_ context.Context, ch pair.AdminChange) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.takesWrong {
+		return fmt.Errorf("write pool %s with a wrong ETag: it was taken: %w", ch.Pool, pair.ErrInvalid)
+	}
+	return nil
+}
+
+func (f *platform) SetTag(ctx context.Context, _ pair.ResourceID, name, value string, last func(context.Context) error) (pair.Operation, error) {
+	if err := last(ctx); err != nil {
+		return pair.Operation{}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.pools {
+		p.version++
+	}
+	if f.tags[name] = value; value == "" {
+		delete(f.tags, name)
+	}
+	return pair.Operation{Done: true}, nil
+}
+
+func (f *platform) BeginStart(ctx context.Context, vm pair.ResourceID, last func(context.Context) error) (pair.Operation, error) {
+	return f.act(ctx, "start "+vm.Name(), vm, last)
+}
+
+func (f *platform) BeginRestart(ctx context.Context, vm pair.ResourceID, last func(context.Context) error) (pair.Operation, error) {
+	return f.act(ctx, "restart "+vm.Name(), vm, last)
+}
+
+func (f *platform) act(ctx context.Context, what string, vm pair.ResourceID, last func(context.Context) error) (pair.Operation, error) {
+	if err := last(ctx); err != nil {
+		return pair.Operation{}, err
+	}
+	f.mu.Lock()
+	f.acted = append(f.acted, what)
+	f.mu.Unlock()
+	f.units.mu.Lock()
+	defer f.units.mu.Unlock()
+	addr := firstAddr
+	if vm.Name() == "lm2" {
+		addr = secondAddr
+	}
+	f.units.of[addr].power = pair.PowerRunning
+	return pair.Operation{Done: true}, nil
 }
 
 func (f *platform) BeginAdminState(ctx context.Context, ch pair.AdminChange, last func(context.Context) error) (pair.Operation, error) {
@@ -233,7 +339,7 @@ func (f *platform) BeginAdminState(ctx context.Context, ch pair.AdminChange, las
 	if err := last(ctx); err != nil {
 		return pair.Operation{}, err
 	}
-	if ch.Want == pair.AdminDown && (!f.units.serving(pair.First) || !f.units.serving(pair.Second)) {
+	if ch.Want == pair.AdminDown && !f.proving && (!f.units.serving(pair.First) || !f.units.serving(pair.Second)) {
 		f.mu.Lock()
 		f.broken = append(f.broken, "a Down was written although one unit did not serve")
 		f.mu.Unlock()

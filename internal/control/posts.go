@@ -9,13 +9,16 @@ import (
 )
 
 // Posts of one epoch get fixed places in its numbering, so that a repeated
-// pass makes the same ids: 1 is the decision, its intents follow from 2, posts
-// about it from 100, and those about closed intents from 300 and 600.
+// pass makes the same ids: 1 is the decision, its intents follow from 2, those
+// that take a tag away for them from 50, posts about the decision from 100, and
+// those about closed intents from 300 and 600.
 const (
 	seqDecision = 1
+	seqUntag    = 50
 	seqEvent    = 100
 	seqPlan     = 101
 	seqAgain    = 102
+	seqAlarm    = 103
 	seqClosed   = 300
 	seqTold     = 600
 )
@@ -36,6 +39,13 @@ func decisionPosts(p *pass) []pair.Post {
 	if plan := d.Record.Plan; plan != nil && plan.Decision == d.ID {
 		posts = append(posts, p.event(d.Epoch, seqPlan, announce.PlanOf(p.name, *plan)))
 	}
+	if was, now := p.in.Record.Alarm, d.Record.Alarm; was != now {
+		e := announce.AlarmChanged{Pair: p.name, Since: d.At, Decision: d.ID, Reason: reason, Epoch: d.Epoch}
+		if now != nil {
+			e.Alarm, e.Level, e.Person = now.Row, now.Level, pair.PersonCanDo(d)
+		}
+		posts = append(posts, p.event(d.Epoch, seqAlarm, e))
+	}
 	if d.Next > 0 {
 		post := p.post(d.Epoch, seqAgain, pair.PostMessage, "wake", again(p.name, d.Epoch))
 		post.Queue, post.Delay = pair.QueuePairs, d.Next
@@ -44,14 +54,23 @@ func decisionPosts(p *pass) []pair.Post {
 	return posts
 }
 
-// closingPosts are the journal entry and the event of an intent that ended.
-func closingPosts(p *pass, i pair.Intent) []pair.Post {
+// seqOf is the place of an intent in its epoch's numbering.
+func seqOf(i pair.Intent) int {
 	n := 0
 	if _, err := fmt.Sscanf(i.ID[len(i.ID)-3:], "%d", &n); err != nil {
 		panic("control: an intent id without a number: " + i.ID) // made by pair.ID only
 	}
+	return n
+}
+
+// closingPosts are the journal entry and the event of an intent that ended.
+func closingPosts(p *pass, i pair.Intent) []pair.Post {
+	n := seqOf(i)
 	i.Token = "" // a signed address, which is nobody else's business
 	posts := []pair.Post{p.post(i.Epoch, seqClosed+n, pair.PostJournal, pair.EntryClosed, i)}
+	if i.Kind == pair.IntentTag {
+		return posts // it only says what other events say
+	}
 	what := announce.ActionOf(i)
 	if i.State == pair.IntentDone {
 		return append(posts, p.event(i.Epoch, seqTold+n, announce.ActionDone{Pair: p.name, Action: what, At: p.now()}))

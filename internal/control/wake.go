@@ -60,6 +60,7 @@ func (w *Waker) Sweep(ctx context.Context) error {
 	}
 	for name, err := range w.Index.Due(ctx, w.Controller.now()) {
 		if err != nil {
+			w.lookAtStanding(ctx)
 			return errors.Join(fmt.Errorf("find due pairs: %w", err), flush())
 		}
 		if batch = append(batch, name); len(batch) == wakeAtOnce {
@@ -69,6 +70,17 @@ func (w *Waker) Sweep(ctx context.Context) error {
 		}
 	}
 	return flush()
+}
+
+// lookAtStanding makes a pass over each pair of which this process knows that an
+// admin state of ours stands, when the index cannot be asked who is due: a
+// survivor that dies must be found out without the store too.
+func (w *Waker) lookAtStanding(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, name := range w.Controller.Standing() {
+		wg.Go(func() { _ = w.Controller.Pass(ctx, name, pair.Cause{Kind: pair.CauseSweep}) }) // it tells of itself
+	}
+	wg.Wait()
 }
 
 // Evidence wakes the pairs that own the VMs. Facts about VMs of nobody are

@@ -63,10 +63,11 @@ type world struct {
 	topic    *topic
 	log      *logs
 
-	ticks  int      // seconds of the host
-	worker int      // how many were started
-	fx     *effects // of the worker that runs
-	waker  *control.Waker
+	ticks     int // seconds of the host
+	worker    int // how many were started
+	storeDown bool
+	fx        *effects // of the worker that runs
+	waker     *control.Waker
 }
 
 // newWorld makes a healthy pair that is defined and was never looked at. It
@@ -81,13 +82,38 @@ func newWorld(t testing.TB, change ...func(*pair.Definition)) *world {
 	w := &world{t: t, account: store.NewEmbedded(store.EmbeddedOptions{}), units: u, platform: newPlatform(u, d), topic: &topic{}, log: &logs{}}
 	w.store = w.account.Store(store.HandleOptions{})
 	w.define(d)
+	w.prove(d)
 	w.start(&effects{})
 	return w
 }
 
-func (w *world) define(d pair.Definition) {
+// prove remembers the lever as proved, as mode auto wants it.
+func (w *world) prove(d pair.Definition) {
 	w.t.Helper()
-	if _, err := w.store.Define(w.t.Context(), d, nil); err != nil {
+	w.change(func(rec *pair.Record) {
+		for _, lb := range d.LoadBalancers {
+			for _, pool := range lb.Pools {
+				rec.Proofs = append(rec.Proofs, pair.LeverProof{LoadBalancer: lb.Name, Pool: pool, At: time.Now(), By: "test", Back: true})
+			}
+		}
+	})
+}
+
+// amend changes the stored record as a person's word does, with a new epoch.
+func (w *world) amend(change func(*pair.Record)) {
+	w.t.Helper()
+	w.change(func(rec *pair.Record) {
+		change(rec)
+		rec.Epoch++
+	})
+}
+
+func (w *world) change(change func(*pair.Record)) {
+	w.t.Helper()
+	snap := w.load()
+	ch := pair.Change{Record: snap.Record}
+	change(&ch.Record)
+	if _, err := w.store.Commit(w.t.Context(), snap, ch); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -240,7 +266,7 @@ func (w *world) splitUntilFence() {
 	w.passes(1)
 	w.split()
 	w.passes(2)
-	if got := w.load().Record.Suspicion; got.Situation != pair.BothActive || got.Count != 2 {
+	if got := w.load().Record.Suspicion; !got.Situation.BothServe() || got.Count != 2 {
 		w.t.Fatalf("the suspicion before the fence is %+v, want both active seen twice", got)
 	}
 }
@@ -437,6 +463,10 @@ func (f *witness) Report(ctx context.Context, u pair.Unit) (pair.Report, error) 
 	return f.units.Report(ctx, u)
 }
 
+func (f *witness) Prefer(ctx context.Context, u pair.Unit, want pair.Preference) (pair.Report, error) {
+	return answered(ctx, f.fx, "prefer", func(ctx context.Context) (pair.Report, error) { return f.units.Prefer(ctx, u, want) })
+}
+
 // azure is a worker's way to the platform. Its writes are effects.
 type azure struct {
 	*platform
@@ -454,6 +484,20 @@ func (f *azure) BeginAdminState(ctx context.Context, ch pair.AdminChange, last f
 	return answered(ctx, f.fx, "write "+ch.Want.String(), func(ctx context.Context) (pair.Operation, error) {
 		return f.platform.BeginAdminState(ctx, ch, last)
 	})
+}
+
+func (f *azure) SetTag(ctx context.Context, lb pair.ResourceID, name, value string, last func(context.Context) error) (pair.Operation, error) {
+	return answered(ctx, f.fx, "tag", func(ctx context.Context) (pair.Operation, error) {
+		return f.platform.SetTag(ctx, lb, name, value, last)
+	})
+}
+
+func (f *azure) BeginStart(ctx context.Context, vm pair.ResourceID, last func(context.Context) error) (pair.Operation, error) {
+	return answered(ctx, f.fx, "start", func(ctx context.Context) (pair.Operation, error) { return f.platform.BeginStart(ctx, vm, last) })
+}
+
+func (f *azure) BeginRestart(ctx context.Context, vm pair.ResourceID, last func(context.Context) error) (pair.Operation, error) {
+	return answered(ctx, f.fx, "restart", func(ctx context.Context) (pair.Operation, error) { return f.platform.BeginRestart(ctx, vm, last) })
 }
 
 func (f *azure) Poll(ctx context.Context, token string) (pair.Operation, error) {
@@ -492,4 +536,10 @@ func (l *logs) text() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.String()
+}
+func (w *world) define(d pair.Definition) {
+	w.t.Helper()
+	if _, err := w.store.Define(w.t.Context(), d, nil); err != nil {
+		w.t.Fatal(err)
+	}
 }

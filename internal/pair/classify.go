@@ -1,11 +1,24 @@
 package pair
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
-// BootGrace is how long a unit may take after a start before its silence
-// counts: a unit on Azure is reachable about five minutes after boot
-// (loadmaster.md 2.6).
-const BootGrace = 5 * time.Minute
+const (
+	// BootGrace is how long a unit may take after a start before its silence
+	// counts: a unit on Azure is reachable about five minutes after boot
+	// (loadmaster.md 2.6).
+	BootGrace = 5 * time.Minute
+	// FlapWindow is how long a change of what is seen is remembered, and
+	// flapsAt how many of them within it are flapping. An ordinary failover and
+	// return makes four or five.
+	FlapWindow = 5 * time.Minute
+	flapsAt    = 8
+	// calmAt is how few changes must be left in the window before a flapping
+	// pair counts as calm, so that it does not flap in and out of flapping.
+	calmAt = 3
+)
 
 // Classify names what the observation shows. It does not judge whether to
 // believe it; that takes repetition (believe) and a second kind of evidence
@@ -14,44 +27,91 @@ const BootGrace = 5 * time.Minute
 // The check port decides, because it is what the load balancer obeys; the API
 // and the platform explain a unit that does not answer there. What fits no
 // situation is Unclear.
-func Classify(seen *Observation, rec *Record) Situation {
+func Classify(def *Definition, seen *Observation, rec *Record) Situation {
+	return steadied(sight(def, seen, rec), seen, rec)
+}
+
+// steadied calls flapping what changes too fast to be anything else.
+func steadied(s Situation, seen *Observation, rec *Record) Situation {
+	if flapping(rec, seen.At) && !s.BothServe() && s != Blind {
+		return Flapping
+	}
+	return s
+}
+
+// sight is what this observation shows by itself.
+func sight(def *Definition, seen *Observation, rec *Record) Situation {
 	first, second := &seen.Units[0], &seen.Units[1]
 	switch {
 	case first.Check.Answer == CheckServing && second.Check.Answer == CheckServing:
-		return BothActive
+		return classifyBoth(def, seen, rec)
 	case notConfigured(first) || notConfigured(second):
 		return Unconfigured
 	case first.Check.Answer == CheckServing:
-		return classifyPartner(seen, rec, Second)
+		return classifyPartner(def, seen, rec, Second)
 	case second.Check.Answer == CheckServing:
-		return classifyPartner(seen, rec, First)
+		return classifyPartner(def, seen, rec, First)
 	default:
 		return classifyNone(seen, rec)
 	}
 }
 
-// classifyPartner judges the partner of the one unit that serves.
-func classifyPartner(seen *Observation, rec *Record, partner Role) Situation {
+// classifyBoth tells a cut link, where both units are set up right, from what
+// is not understood. What was understood once stays so while both serve: an API
+// that is silent now does not change the cause.
+func classifyBoth(def *Definition, seen *Observation, rec *Record) Situation {
+	known := seen.Units[0].API.Answer == APIAnswered && seen.Units[1].API.Answer == APIAnswered
+	if rec.Situation == LinkCut || rec.Suspicion.Situation == LinkCut || known && misconfigured(def, seen) == "" {
+		return LinkCut
+	}
+	return BothActive
+}
+
+// classifyPartner judges the partner of the one unit that serves, and then the
+// pair that both make.
+func classifyPartner(def *Definition, seen *Observation, rec *Record, partner Role) Situation {
 	u := seen.Unit(partner)
 	switch {
 	case u.Check.Answer == CheckUnknown:
 		return Unclear
-	case u.Check.Answer == CheckIdle && u.API.Report.State != Unconnected:
-		return Healthy
 	case booting(seen, rec, partner):
 		return Booting
-	case u.Check.Answer == CheckIdle, u.API.Answer == APIAnswered:
-		// It lives but is not ready: not polled, or another port or mode.
-		return Unclear
+	case misconfigured(def, seen) != "":
+		return Misconfigured
+	case u.Check.Answer == CheckIdle && u.API.Report.State == Unconnected, unreached(seen, rec):
+		return Unpolled
+	case u.Check.Answer == CheckIdle:
+		return classifySpare(seen, partner)
+	case u.API.Answer == APIAnswered:
+		return Unclear // it lives, and nothing that it says explains its check port
 	default:
 		return Degraded
 	}
 }
 
-func classifyNone(seen *Observation, rec *Record) Situation {
+// classifySpare judges a pair of which one serves and the other stands by.
+func classifySpare(seen *Observation, standby Role) Situation {
+	serves, spare := seen.Unit(standby.Other()), seen.Unit(standby)
+	a, b := serves.API.Report.Firmware, spare.API.Report.Firmware
 	switch {
-	case seen.Units[0].Check.Answer == CheckUnknown || seen.Units[1].Check.Answer == CheckUnknown:
+	case serves.Service.Answer == ServiceFailed && spare.Service.Answer == ServicePassed:
+		return Lying
+	case serves.Service.Answer == ServiceFailed:
+		return ApplicationDown
+	case a != "" && b != "" && a != b:
+		return VersionMismatch
+	default:
+		return Healthy
+	}
+}
+
+func classifyNone(seen *Observation, rec *Record) Situation {
+	first, second := &seen.Units[0], &seen.Units[1]
+	switch {
+	case first.Check.Answer == CheckUnknown || second.Check.Answer == CheckUnknown:
 		return Unclear
+	case !first.Lives() && !second.Lives() && anyProbedUp(seen):
+		return Blind
 	case booting(seen, rec, First) || booting(seen, rec, Second):
 		return Booting
 	default:
@@ -59,8 +119,69 @@ func classifyNone(seen *Observation, rec *Record) Situation {
 	}
 }
 
+// anyProbedUp reports whether the load balancer's probe reaches a serving unit,
+// by what was read in this pass.
+func anyProbedUp(seen *Observation) bool {
+	for i := range seen.Balancers {
+		for _, h := range seen.Balancers[i].Health {
+			if h.ProbedUp() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func notConfigured(u *UnitSeen) bool {
 	return u.API.Answer == APIAnswered && u.API.Report.State == NotConfigured
+}
+
+// unreached reports whether the load balancer's probe gets no answer from a
+// unit that answers us: then the unit serves nobody, or cannot take over.
+func unreached(seen *Observation, rec *Record) bool {
+	for _, r := range Roles {
+		if rec.Units[r.Index()].Probed.Unreached && seen.Unit(r).Check.Answer.Answered() {
+			return true
+		}
+	}
+	return false
+}
+
+// misconfigured says what the units' own words about their set-up contradict,
+// empty where nothing. What a unit does not tell contradicts nothing.
+func misconfigured(def *Definition, seen *Observation) string {
+	for _, r := range Roles {
+		u := seen.Unit(r)
+		if u.API.Answer != APIAnswered {
+			continue
+		}
+		rep := &u.API.Report
+		switch {
+		case rep.Role != RoleUnknown && rep.Role != r:
+			return r.String() + " is set up as " + rep.Role.String()
+		case rep.CheckPort != 0 && def.HA.CheckPort != 0 && rep.CheckPort != def.HA.CheckPort:
+			return r.String() + " has another check port"
+		case wrongPartner(rep.Partner, def.Units.Of(r.Other()).Address):
+			return r.String() + " has another partner"
+		}
+	}
+	return ""
+}
+
+// wrongPartner reports whether a partner that is given by address is another
+// one. A host name says nothing to us.
+func wrongPartner(partner string, want netip.Addr) bool {
+	if partner == "" {
+		return false
+	}
+	a, err := netip.ParseAddr(partner)
+	return err == nil && want.IsValid() && a.Unmap() != want.Unmap()
+}
+
+// flapping reports whether what is seen changes too fast to be believed.
+func flapping(rec *Record, now time.Time) bool {
+	recent := len(since(rec.Flips, now.Add(-FlapWindow)))
+	return recent >= flapsAt || rec.Situation == Flapping && recent >= calmAt
 }
 
 // booting reports whether the unit is inside the grace after its newest known
@@ -70,6 +191,8 @@ func booting(seen *Observation, rec *Record, r Role) bool {
 	u := seen.Unit(r)
 	switch {
 	case u.API.Report.State == Active || u.API.Report.State == Standby:
+		return false
+	case u.Check.Answer == CheckServing || u.Check.Answer == CheckIdle && u.API.Report.State != Unconnected:
 		return false
 	case u.Power.Power == PowerStarting:
 		return true
@@ -84,3 +207,13 @@ func booting(seen *Observation, rec *Record, r Role) bool {
 // bootSkew is how far another clock may be ahead of ours; a start that lies
 // farther in the future is a wrong clock and grants nothing.
 const bootSkew = time.Minute
+
+// since returns the times after a moment; the times are in order.
+func since(times []time.Time, moment time.Time) []time.Time {
+	for i, t := range times {
+		if t.After(moment) {
+			return times[i:]
+		}
+	}
+	return nil
+}

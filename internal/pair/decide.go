@@ -1,9 +1,11 @@
 package pair
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -23,13 +25,19 @@ const (
 	// FenceFor is how long a fence stands unless it is renewed. A dead Tandem
 	// leaves it standing, so it is short; a Tandem that lives renews it.
 	FenceFor = 2 * time.Minute
+	// ProveFor is how long the Down of a lever proof may stand. Rule health
+	// follows late, so it is longer than a fence; it stands on the standby,
+	// which serves nobody.
+	ProveFor = 5 * time.Minute
 )
 
 // Input is everything a decision depends on. It is stored with the decision,
 // so that anybody can compute it again.
 type Input struct {
 	Definition  Definition  `json:"definition"`
-	MaxMode     Mode        `json:"maxMode"` // TANDEM_MAX_MODE; it only lowers
+	MaxMode     Mode        `json:"maxMode"`         // TANDEM_MAX_MODE; it only lowers
+	Stop        *Pause      `json:"stop,omitempty"`  // a person stopped everything
+	Blind       BlindCause  `json:"blind,omitempty"` // why we do not trust ourselves
 	Record      Record      `json:"record"`
 	Observation Observation `json:"observation"`
 	Evidence    []Evidence  `json:"evidence,omitempty"` // what events brought since
@@ -54,6 +62,8 @@ type Decision struct {
 	// ReadBalancers asks for the same decision again with the load balancers
 	// read, which is too dear to do at every pass.
 	ReadBalancers bool `json:"readBalancers,omitempty"`
+	// Remove asks for the pair to be forgotten, once nothing is left to do.
+	Remove bool `json:"remove,omitempty"`
 	// Record is what shall be remembered; Changed says whether it differs from
 	// what was. A decision that changes nothing and intends nothing is quiet,
 	// and a quiet pass writes nothing.
@@ -96,30 +106,44 @@ func (a *Alarm) UnmarshalText(b []byte) error {
 func Decide(in *Input) Decision {
 	d := Decision{V: Version, MinReader: MinReader, At: in.Observation.At, From: in.Record.Situation}
 	d.Record = in.Record
+	d.adopt(in)
+	d.Epoch = d.Record.Epoch + 1
 	d.learn(in)
-	d.Seen = Classify(&in.Observation, &d.Record)
+	now := sight(&in.Definition, &in.Observation, &d.Record)
+	d.Seen = steadied(now, &in.Observation, &d.Record)
 	belief := d.believe(in.Definition.Failover)
 	d.Believed = d.Record.Situation
-	d.remember(&in.Observation)
-	d.Facts = facts(in, &d, belief)
+	d.remember(in, now)
+	var c choice
+	d.Facts, c = facts(in, &d, belief)
 
 	row := choose(&d.Facts)
 	d.Row, d.Alarm, d.Next = row.Name, row.Alarm, Duration(row.Next)
-	d.ReadBalancers = row.ReadBalancers
-	d.Epoch = in.Record.Epoch + 1
-	d.ID = ID(in.Definition.Name, d.Epoch, 1)
-	row.act(in, &d)
-	if p := d.Record.Plan; p != nil && p.Decision == d.ID {
-		p.Reason = Saw(in, &d) + ": " + why(row, in, &d)
-	}
+	d.ReadBalancers, d.Remove = row.ReadBalancers, row.Remove
+	row.act(in, &d, c)
+	d.tidy(in)
+	d.alarm(cmp.Or(row.Topic, row.Name))
 	d.Record.V, d.Record.MinReader = Version, max(MinReader, in.Record.MinReader)
 	if d.Quiet() {
 		d.Epoch = in.Record.Epoch
-		d.ID = ""
-	} else {
-		d.Record.Epoch = d.Epoch
+		return d
+	}
+	d.ID, d.Record.Epoch = ID(in.Definition.Name, d.Epoch, 1), d.Epoch
+	if p := d.Record.Plan; p != nil && p.Decision == d.ID {
+		p.Reason = Saw(in, &d) + ": " + why(row, in, &d)
 	}
 	return d
+}
+
+// alarm keeps what somebody should know. A doubt neither raises nor ends one.
+func (d *Decision) alarm(topic string) {
+	was := d.Record.Alarm
+	switch {
+	case d.Alarm >= AlarmWarning && (was == nil || was.Row != topic):
+		d.Record.Alarm, d.Changed = &Alarmed{Row: topic, Level: d.Alarm, Since: d.At}, true
+	case d.Alarm < AlarmWarning && was != nil && d.Facts.Belief == Confirmed:
+		d.Record.Alarm, d.Changed = nil, true
+	}
 }
 
 // learn takes over newer evidence of events. Older or equal evidence changes
@@ -139,24 +163,65 @@ func (d *Decision) learn(in *Input) {
 			}
 		}
 	}
+	for _, r := range Roles {
+		d.learnOf(in, r)
+	}
+	if !unread(&in.Definition, &in.Observation) {
+		if f := foreign(&in.Definition, &d.Record, &in.Observation); f != d.Record.Foreign {
+			d.Record.Foreign, d.Changed = f, true
+		}
+	}
+}
+
+// learnOf remembers what the platform said of one unit: its power state while it
+// is silent, and how the load balancer's probe finds it.
+func (d *Decision) learnOf(in *Input, r Role) {
+	u, seen := &d.Record.Units[r.Index()], in.Observation.Unit(r)
+	switch {
+	case seen.Lives() && u.Power != (PowerSeen{}):
+		u.Power, d.Changed = PowerSeen{}, true
+	case !seen.Lives() && seen.Power.Power != PowerUnknown && seen.Power.Power != u.Power.Power:
+		u.Power, d.Changed = seen.Power, true
+	}
+	if p, read := probed(&in.Observation, in.Definition.Units.Of(r)); read && p != u.Probed {
+		u.Probed, d.Changed = p, true
+	}
+}
+
+// probed is whether a load balancer's probe gets no answer from a unit, if that
+// was read; one of several is enough.
+func probed(seen *Observation, unit Unit) (p ProbedSeen, read bool) {
+	for _, lb := range seen.Balancers {
+		for _, h := range lb.Health {
+			if h.Address != unit.Address {
+				continue
+			}
+			read = true
+			if h.Unreached() {
+				return ProbedSeen{Unreached: true, Reason: h.Reason}, true
+			}
+		}
+	}
+	return p, read
 }
 
 // believe counts how often the same thing was seen in a row and takes it for
 // true when that is often enough.
 func (d *Decision) believe(f Failover) Belief {
 	rec := &d.Record
-	if d.Seen == rec.Situation && !rec.Since.IsZero() {
-		if rec.Suspicion != (Suspicion{}) {
-			rec.Suspicion, d.Changed = Suspicion{}, true
+	if sameSight(d.Seen, rec.Situation) && !rec.Since.IsZero() {
+		if rec.Suspicion != (Suspicion{}) || d.Seen != rec.Situation {
+			rec.Suspicion, rec.Situation, d.Changed = Suspicion{}, d.Seen, true
 		}
 		return Confirmed
 	}
 	s := &rec.Suspicion
 	switch {
-	case s.Count == 0 || s.Situation != d.Seen || s.CountedAt.After(d.At): // or a clock went back
+	case s.Count == 0 || !sameSight(s.Situation, d.Seen) || s.CountedAt.After(d.At): // or a clock went back
 		*s = Suspicion{Situation: d.Seen, Since: d.At, Count: 1, CountedAt: d.At}
 		d.Changed = true
 	case d.At.Sub(s.CountedAt) >= Spacing:
+		s.Situation = d.Seen
 		s.Count++
 		s.CountedAt = d.At
 		d.Changed = true
@@ -177,7 +242,7 @@ func (d *Decision) believe(f Failover) Belief {
 // takes more than failure; a new pair that is healthy is taken at its word.
 func needed(f Failover, s Situation, newPair bool) int {
 	switch {
-	case s == Healthy && newPair:
+	case s == Healthy && newPair, s == Flapping: // which many looks have made out already
 		return 1
 	case s == Healthy:
 		return f.RecoverAfter
@@ -186,17 +251,31 @@ func needed(f Failover, s Situation, newPair bool) int {
 	}
 }
 
-// remember notes which unit serves alone and drops what has expired.
-func (d *Decision) remember(seen *Observation) {
-	if serving := servingAlone(seen); serving != RoleUnknown && serving != d.Record.LastActive {
-		d.Record.LastActive, d.Changed = serving, true
+// remember notes which unit serves alone and how often what is seen changes,
+// and drops what has expired.
+func (d *Decision) remember(in *Input, now Situation) {
+	rec, seen := &d.Record, &in.Observation
+	if serving := servingAlone(seen); serving != RoleUnknown && serving != rec.LastActive {
+		rec.LastActive, d.Changed = serving, true
 	}
-	if len(d.Record.Moves) > 0 && d.At.Sub(d.Record.Moves[0]) >= time.Hour {
-		d.Record.Moves = movesSince(d.Record.Moves, d.At.Add(-time.Hour))
-		d.Changed = true
+	if !sameSight(now, rec.Sight) {
+		if rec.Sight != Unclear { // the first sight is no change
+			rec.Flips = append(slices.Clone(since(rec.Flips, d.At.Add(-FlapWindow))), d.At)
+			rec.Flips = rec.Flips[max(0, len(rec.Flips)-flapsAt):]
+		}
+		rec.Sight, d.Changed = now, true
 	}
-	if d.Record.Plan != nil && d.Believed != BothActive {
-		d.Record.Plan, d.Changed = nil, true
+	if len(rec.Flips) > 0 && rec.Situation != Flapping && d.At.Sub(rec.Flips[len(rec.Flips)-1]) >= FlapWindow {
+		rec.Flips, d.Changed = nil, true
+	}
+	if len(rec.Moves) > 0 && d.At.Sub(rec.Moves[0]) >= time.Hour {
+		rec.Moves, d.Changed = since(rec.Moves, d.At.Add(-time.Hour)), true
+	}
+	if rec.Plan != nil && !rec.Plan.Since.Equal(rec.Since) {
+		rec.Plan, d.Changed = nil, true
+	}
+	if rec.Pause != nil && !rec.Pause.In(d.At) {
+		rec.Pause, d.Changed = nil, true
 	}
 }
 
@@ -212,19 +291,10 @@ func servingAlone(seen *Observation) Role {
 	}
 }
 
-func movesSince(moves []time.Time, since time.Time) []time.Time {
-	for i, m := range moves {
-		if m.After(since) {
-			return moves[i:]
-		}
-	}
-	return nil
-}
-
 // release takes back every admin state of ours, unless that is under way. Where
 // the fence was never seen in place it may still be on its way, so None is
 // written even where None is read, and supersedes it.
-func release(in *Input, d *Decision) {
+func release(in *Input, d *Decision, _ choice) {
 	for _, h := range d.Record.Admin {
 		i := Intent{
 			Kind: IntentRelease, LoadBalancer: h.LoadBalancer, Pool: h.Pool, Unit: h.Unit, Want: AdminNone, Rewrite: !h.Landed,
@@ -238,79 +308,140 @@ func release(in *Input, d *Decision) {
 		}
 		if !underWay {
 			d.intend(in, i)
+			d.tag(in, h.LoadBalancer, "")
 		}
 	}
 }
 
-// forget drops the holds of a fence that somebody else has taken away.
-func forget(_ *Input, d *Decision) {
+// forget drops the holds of what somebody else has taken away, and takes back
+// what is left of them in other pools.
+func forget(in *Input, d *Decision, c choice) {
+	left := slices.DeleteFunc(slices.Clone(d.Record.Admin), in.erased)
+	for _, h := range d.Record.Admin {
+		if in.erased(h) && !slices.ContainsFunc(left, func(o AdminHold) bool { return o.LoadBalancer == h.LoadBalancer }) {
+			d.tag(in, h.LoadBalancer, "")
+		}
+	}
 	d.Record.Admin, d.Changed = nil, true
+	if len(left) > 0 {
+		d.Record.Admin = left
+		release(in, d, c)
+	}
 }
 
-// fence sets the loser Down in every pool of every load balancer that holds
-// it. The hold is remembered before the effect: what may have been set is ours
-// to take back, whether the write arrived or not.
-func fence(in *Input, d *Decision) {
-	deadline := d.At.Add(FenceFor)
-	holds := append([]AdminHold(nil), d.Record.Admin...)
-	for _, i := range fenceIntents(in, d.Facts.Loser, deadline) {
+// pull carries out the chosen lever. What it may set in a load balancer is
+// remembered before the effect: it is ours to take back, whether the write
+// arrived or not.
+func pull(in *Input, d *Decision, c choice) {
+	owner := OwnerTandem
+	switch {
+	case d.Facts.Approved:
+		owner = d.Record.Plan.Approved.By
+	case c.lever == LeverProve:
+		owner = d.Record.Prove.By
+	}
+	intents := intentsOf(c, in, d)
+	for _, i := range intents {
+		if i.Pool == "" {
+			continue
+		}
+		h := AdminHold{
+			LoadBalancer: i.LoadBalancer, Pool: i.Pool, Unit: i.Unit, State: i.Want, Lever: c.lever,
+			Epoch: d.Epoch, Owner: owner, Reason: d.Row, Since: d.At, Deadline: i.Deadline,
+		}
+		d.hold(h)
+		d.tag(in, h.LoadBalancer, tagText(h))
+	}
+	for _, i := range intents {
 		d.intend(in, i)
-		holds = append(holds, AdminHold{
-			LoadBalancer: i.LoadBalancer, Pool: i.Pool, Unit: i.Unit, State: AdminDown,
-			Epoch: d.Epoch, Owner: "tandem", Reason: d.Row, Since: d.At, Deadline: deadline,
-		})
+	}
+	switch {
+	case c.lever == LeverProve:
+		d.Record.Prove = nil
+	case c.lever == LeverStart || c.lever == LeverRestart:
+		u := &d.Record.Units[c.unit.Index()]
+		u.Powered = append(slices.Clone(since(u.Powered, d.At.Add(-24*time.Hour))), d.At)
+	case c.lever != LeverPrefer || d.Seen == NoneActive:
+		d.Record.Moves = append(slices.Clone(d.Record.Moves), d.At)
+	}
+	d.Record.Plan = nil
+}
+
+// hold remembers an admin state of ours.
+func (d *Decision) hold(h AdminHold) { d.Record.Admin = append(slices.Clone(d.Record.Admin), h) }
+
+// again sets a fence once more that somebody else took away, as a template's
+// deployment does. It is the same move, and it is done once: somebody who takes
+// it away twice means it.
+func again(in *Input, d *Decision, _ choice) {
+	holds := slices.Clone(d.Record.Admin)
+	for n := range holds {
+		holds[n].Again, holds[n].Landed, holds[n].Epoch = true, false, d.Epoch
+		holds[n].Deadline = d.At.Add(FenceFor)
+		d.tag(in, holds[n].LoadBalancer, tagText(holds[n]))
+	}
+	for _, h := range holds {
+		d.intend(in, Intent{Kind: IntentFence, LoadBalancer: h.LoadBalancer, Pool: h.Pool, Unit: h.Unit, Want: h.State, Deadline: h.Deadline})
 	}
 	d.Record.Admin = holds
-	d.Record.Moves = append(append([]time.Time(nil), d.Record.Moves...), d.At)
 }
 
-func fenceIntents(in *Input, loser Role, deadline time.Time) []Intent {
-	var out []Intent
-	address := in.Definition.Units.Of(loser).Address
-	for _, lb := range in.Observation.Balancers {
-		for _, p := range lb.Pools {
-			for _, m := range p.Members {
-				if m.Address == address {
-					out = append(out, Intent{
-						Kind: IntentFence, LoadBalancer: lb.Name, Pool: p.Name, Unit: loser, Want: AdminDown, Deadline: deadline,
-					})
-				}
-			}
-		}
-	}
-	return out
-}
-
-// renew moves the deadlines of the standing fence. Nothing is written to the
-// platform, so there is no intent.
-func renew(_ *Input, d *Decision) {
-	holds := append([]AdminHold(nil), d.Record.Admin...)
-	for i := range holds {
-		holds[i].Deadline = d.At.Add(FenceFor)
+// renew moves the deadlines of the standing fence. Only the tag is written to
+// the platform.
+func renew(in *Input, d *Decision, _ choice) {
+	holds := slices.Clone(d.Record.Admin)
+	for n := range holds {
+		holds[n].Deadline, holds[n].Epoch = d.At.Add(FenceFor), d.Epoch
+		d.tag(in, holds[n].LoadBalancer, tagText(holds[n]))
 	}
 	d.Record.Admin, d.Changed = holds, true
 }
 
 // plan stores what would be done, for a person to approve.
-func plan(in *Input, d *Decision) {
-	intents := fenceIntents(in, d.Facts.Loser, time.Time{})
+func plan(in *Input, d *Decision, c choice) {
+	intents := intentsOf(c, in, d)
+	p := Plan{Decision: ID(in.Definition.Name, d.Epoch, 1), Row: d.Row, Intents: intents, At: d.At, Since: d.Record.Since, Hash: planHash(d.Record.Since, intents)}
 	for i := range intents {
-		intents[i].V, intents[i].MinReader, intents[i].Reason = Version, MinReader, d.Row
+		intents[i].V, intents[i].MinReader, intents[i].Reason, intents[i].Deadline = Version, MinReader, d.Row, time.Time{}
 	}
-	p := Plan{Decision: d.ID, Row: d.Row, Intents: intents, At: d.At}
-	p.Hash = planHash(d.Record.Since, intents)
 	if d.Record.Plan == nil || d.Record.Plan.Hash != p.Hash {
 		d.Record.Plan, d.Changed = &p, true
 	}
 }
 
+// block stops automatic moves until a person acknowledges, where there were too
+// many; other obstacles end by themselves.
+func block(_ *Input, d *Decision, c choice) {
+	if d.Facts.Obstacle == ObstacleBlocked && d.Record.Block == nil && c.lever != LeverStart && c.lever != LeverRestart {
+		d.Record.Block, d.Changed = &Block{Since: d.At, Reason: d.Row}, true
+	}
+}
+
+// refuseProof ends a person's wish to have the lever proved.
+func refuseProof(_ *Input, d *Decision, _ choice) { d.Record.Prove, d.Changed = nil, true }
+
 // planHash names exactly these intents in exactly this occurrence of the
 // situation.
 func planHash(since time.Time, intents []Intent) string {
+	if len(intents) == 0 {
+		return ""
+	}
+	type what struct {
+		Kind   IntentKind
+		Place  string
+		Pool   string
+		Unit   Role
+		Want   AdminState
+		Prefer Preference
+	}
+	all := make([]what, len(intents))
+	for n, i := range intents {
+		all[n] = what{i.Kind, i.Place(), i.Pool, i.Unit, i.Want, i.Prefer}
+	}
 	b, err := json.Marshal(struct {
 		Since   time.Time
-		Intents []Intent
-	}{since.UTC(), intents})
+		Intents []what
+	}{since.UTC(), all})
 	if err != nil {
 		panic("pair: a plan that cannot be written: " + err.Error()) // only text, numbers and times
 	}
@@ -318,7 +449,16 @@ func planHash(since time.Time, intents []Intent) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-func explainOnly(*Input, *Decision) {}
+func explainOnly(*Input, *Decision, choice) {}
+
+// tag has the load balancer say what of ours stands on it; an empty text takes
+// that back. One tag speaks for all pools of a pair.
+func (d *Decision) tag(in *Input, balancer, text string) {
+	i := Intent{Kind: IntentTag, LoadBalancer: balancer, Tag: text}
+	if !slices.ContainsFunc(d.Intents, i.Same) {
+		d.intend(in, i)
+	}
+}
 
 // intend adds an intent with the next id of this decision's epoch.
 func (d *Decision) intend(in *Input, i Intent) {

@@ -33,6 +33,11 @@ func definition() Definition {
 	}.WithDefaults()
 }
 
+// proven is the input of a pair whose lever is proved, as mode auto wants it.
+func proven() Input {
+	return Input{Definition: definition(), Record: Record{Proofs: []LeverProof{{LoadBalancer: "ilb", Pool: "pool", Back: true}}}}
+}
+
 func at(answer CheckAnswer, state HAState) UnitSeen {
 	u := UnitSeen{Check: CheckSeen{Answer: answer, At: noon}}
 	switch {
@@ -52,6 +57,19 @@ func withBalancer(o Observation, second AdminState) Observation {
 		},
 	}}}}
 	return o
+}
+
+// told is a unit whose API says more of it.
+func told(u UnitSeen, more Report) UnitSeen {
+	more.State, more.Preferred = u.API.Report.State, u.API.Report.Preferred
+	u.API.Report = more
+	return u
+}
+
+// served is a unit whose checks were made.
+func served(u UnitSeen, answer ServiceAnswer) UnitSeen {
+	u.Service = ServiceSeen{Answer: answer, Check: "shop", At: noon}
+	return u
 }
 
 // withFirst changes the admin state of the first unit.
@@ -83,12 +101,24 @@ func TestClassifyNamesWhatIsSeen(t *testing.T) {
 		{"one serves and one idles: healthy", at(CheckServing, Active), at(CheckIdle, Standby), 0, Healthy},
 		{"the check port is enough where the API says nothing", at(CheckServing, StateUnknown), at(CheckIdle, StateUnknown), 0, Healthy},
 		{"the second may be the one that serves", at(CheckIdle, Standby), at(CheckServing, Active), 0, Healthy},
-		{"two answers of 200: both active", at(CheckServing, Active), at(CheckServing, Active), 0, BothActive},
+		{"two answers of 200 from units that are set up right: the link is cut", at(CheckServing, Active), at(CheckServing, Active), 0, LinkCut},
+		{"two answers of 200 that nothing explains: both active", at(CheckServing, Active), at(CheckServing, StateUnknown), 0, BothActive},
+		{"two answers of 200 from two first units: both active", at(CheckServing, Active), told(at(CheckServing, Active), Report{Role: First}), 0, BothActive},
 		{"a silent partner: degraded", at(CheckServing, Active), at(CheckSilent, StateUnknown), 0, Degraded},
 		{"a refusing partner: degraded", at(CheckServing, Active), at(CheckRefused, StateUnknown), 0, Degraded},
 		{"a partner started a minute ago: booting", at(CheckServing, Active), at(CheckSilent, StateUnknown), time.Minute, Booting},
 		{"five minutes after the start the grace is over", at(CheckServing, Active), at(CheckSilent, StateUnknown), BootGrace, Degraded},
-		{"a standby that says unconnected is not ready", at(CheckServing, Active), at(CheckIdle, Unconnected), 0, Unclear},
+		{"a standby that says unconnected is not polled", at(CheckServing, Active), at(CheckIdle, Unconnected), 0, Unpolled},
+		{"a standby that says unconnected just after its start is booting", at(CheckServing, Active), at(CheckIdle, Unconnected), time.Minute, Booting},
+		{"a partner with another check port is misconfigured", at(CheckServing, Active), told(at(CheckRefused, Standby), Report{CheckPort: 8445}), 0, Misconfigured},
+		{"a standby whose partner is itself is misconfigured", at(CheckServing, Active), told(at(CheckIdle, Standby), Report{Partner: "10.0.0.5"}), 0, Misconfigured},
+		{"a partner given by name contradicts nothing", at(CheckServing, Active), told(at(CheckIdle, Standby), Report{Partner: "lm1"}), 0, Healthy},
+		{"other firmware on the standby", told(at(CheckServing, Active), Report{Firmware: "7.2.61"}), told(at(CheckIdle, Standby), Report{Firmware: "7.2.60"}), 0, VersionMismatch},
+		{"firmware that one unit does not tell is no mismatch", told(at(CheckServing, Active), Report{Firmware: "7.2.61"}), at(CheckIdle, Standby), 0, Healthy},
+		{"the active fails a check that the standby passes: it lies", served(at(CheckServing, Active), ServiceFailed), served(at(CheckIdle, Standby), ServicePassed), 0, Lying},
+		{"both fail the check: the application is down", served(at(CheckServing, Active), ServiceFailed), served(at(CheckIdle, Standby), ServiceFailed), 0, ApplicationDown},
+		{"the active fails and nobody asked the standby: the application is down", served(at(CheckServing, Active), ServiceFailed), at(CheckIdle, Standby), 0, ApplicationDown},
+		{"a standby that does not forward is healthy", served(at(CheckServing, Active), ServicePassed), served(at(CheckIdle, Standby), ServiceFailed), 0, Healthy},
 		{"a partner that lives but hides its check port is unclear", at(CheckServing, Active), at(CheckRefused, Standby), 0, Unclear},
 		{"a partner that was not asked is unclear", at(CheckServing, Active), UnitSeen{}, 0, Unclear},
 		{"HA not configured on one unit", at(CheckServing, Active), at(CheckRefused, NotConfigured), 0, Unconfigured},
@@ -105,34 +135,77 @@ func TestClassifyNamesWhatIsSeen(t *testing.T) {
 				rec.Units[1].StartedAt = noon.Add(-tt.started)
 			}
 			o := Observation{At: noon, Units: [2]UnitSeen{tt.first, tt.second}}
-			if got := Classify(&o, &rec); got != tt.want {
+			def := definition()
+			if got := Classify(&def, &o, &rec); got != tt.want {
 				t.Errorf("Classify(%v, %v) = %v, want %v", tt.first, tt.second, got, tt.want)
 			}
 		})
 	}
 }
 
-// everyCase walks every combination of the facts that the table looks at.
+// everyCase walks every combination of the facts that the table looks at. While
+// something of ours stands there are no facts about a lever, and otherwise none
+// about what stands (facts).
 func everyCase(visit func(*Facts)) {
 	for _, situation := range Situations {
 		for _, belief := range beliefs {
 			for _, st := range stances {
-				for _, fence := range []Consent{ConsentUnset, Never, Ask, Allowed} {
-					for _, hold := range holds {
-						for _, obstacle := range obstacles {
-							for _, proof := range proofs {
-								for bits := range 4 {
-									visit(&Facts{
-										Situation: situation, Belief: belief, Stance: st, Fence: fence, Hold: hold, Obstacle: obstacle, Proof: proof,
-										SurvivorServes: bits&1 == 1, Settled: bits&2 == 2,
-									})
-								}
-							}
-						}
+				f := Facts{Situation: situation, Belief: belief, Stance: st}
+				for _, proof := range proofs {
+					f.Proof = proof
+					everyHold(f, visit)
+				}
+				everyLever(f, visit)
+			}
+		}
+	}
+}
+
+func everyHold(f Facts, visit func(*Facts)) {
+	for _, hold := range holds[1:] {
+		for bits := range 8 {
+			f.Hold, f.SurvivorServes, f.Settled, f.Licence = hold, bits&1 == 1, bits&2 == 2, bits&4 == 4
+			visit(&f)
+		}
+	}
+}
+
+func everyLever(f Facts, visit func(*Facts)) {
+	for _, foreign := range []bool{false, true} {
+		f.Foreign = foreign
+		f.Lever, f.Permit, f.Obstacle = LeverNone, PermitNever, ObstacleNone
+		visit(&f)
+		for _, lever := range Levers[1:] {
+			if possible := leversOf(f.Situation); !slices.Contains(possible, lever) {
+				continue
+			}
+			for _, permit := range permits {
+				for _, obstacle := range obstacles {
+					if permit == PermitNever && obstacle != ObstacleNone {
+						continue // nobody looked for one
 					}
+					f.Lever, f.Permit, f.Obstacle = lever, permit, obstacle
+					visit(&f)
 				}
 			}
 		}
+	}
+}
+
+// leversOf are the levers that chooseLever may name in a situation; the test of
+// the sequences sees that it names no other.
+func leversOf(s Situation) []Lever {
+	switch s {
+	case BothActive, LinkCut:
+		return []Lever{LeverFence}
+	case NoneActive:
+		return []Lever{LeverPrefer, LeverUp, LeverStart}
+	case Degraded:
+		return []Lever{LeverStart, LeverRestart}
+	case Healthy:
+		return []Lever{LeverProve, LeverPrefer}
+	default:
+		return nil
 	}
 }
 
@@ -178,14 +251,16 @@ func mapKeys(m map[string]bool) func(func(string) bool) {
 func TestTableKeepsThePromises(t *testing.T) {
 	everyCase(func(f *Facts) {
 		row := choose(f)
+		held := f.Stance < StanceObserve // a person holds the pair, or we are blind
 		switch row.Acts {
 		case "fence":
-			if f.Situation != BothActive || f.Belief != Confirmed || f.Stance != StanceAuto || f.Fence != Allowed ||
-				f.Proof != ProofTwoKinds || f.Obstacle != ObstacleNone || f.Hold != HoldNone {
+			first := f.Permit == PermitAct && f.Lever == LeverFence && f.Obstacle == ObstacleNone && f.Belief == Confirmed && f.Hold == HoldNone
+			second := f.Hold == HoldErased && f.Proof == ProofTwoKinds && f.SurvivorServes && f.Licence
+			if !f.Situation.BothServe() || held || !first && !second {
 				t.Fatalf("row %s fences on %+v", row.Name, *f)
 			}
 		case "renew":
-			if f.Situation != BothActive || f.Stance != StanceAuto || f.Fence != Allowed || f.Proof == ProofNone || f.Hold != HoldDue {
+			if !f.Situation.BothServe() || held || !f.Licence || f.Proof == ProofNone || f.Hold != HoldDue {
 				t.Fatalf("row %s renews on %+v", row.Name, *f)
 			}
 		case "release":
@@ -193,14 +268,26 @@ func TestTableKeepsThePromises(t *testing.T) {
 				t.Fatalf("row %s releases nothing on %+v", row.Name, *f)
 			}
 		case "forget":
-			if f.Hold != HoldErased {
+			if f.Hold != HoldErased && f.Hold != HoldLost {
 				t.Fatalf("row %s forgets what stands on %+v", row.Name, *f)
 			}
+		case "preference", "up", "start", "restart", "prove":
+			if held || f.Permit != PermitAct || f.Obstacle != ObstacleNone || f.Belief != Confirmed || f.Hold != HoldNone {
+				t.Fatalf("row %s acts on %+v", row.Name, *f)
+			}
+		case "plan":
+			if held || f.Permit != PermitAsk || f.Obstacle != ObstacleNone || f.Belief != Confirmed || f.Hold != HoldNone {
+				t.Fatalf("row %s plans on %+v", row.Name, *f)
+			}
 		default:
-			mustGo := f.Hold == HoldExpired || f.Hold == HoldOpposed
-			mayStay := f.Stance == StanceAuto && f.Fence == Allowed && f.SurvivorServes && (f.Situation == BothActive || !f.Settled)
+			mustGo := f.Hold == HoldExpired || f.Hold == HoldOpposed || f.Hold == HoldProved || f.Hold == HoldUpDone
+			mayStay := !held && f.Licence && f.SurvivorServes &&
+				(f.Situation.BothServe() || !f.Settled || f.Hold == HoldProving || f.Hold == HoldUp)
 			if mustGo || f.Hold != HoldNone && !mayStay {
 				t.Fatalf("row %s leaves an admin state of ours standing on %+v", row.Name, *f)
+			}
+			if row.Remove && (f.Stance != StanceRetired || f.Hold != HoldNone) {
+				t.Fatalf("row %s forgets the pair on %+v", row.Name, *f)
 			}
 		}
 	})
@@ -277,9 +364,9 @@ func TestDecideFollowsASequence(t *testing.T) {
 		{"a pause does nothing", func(in *Input) { in.Record.Pause = &Pause{Owner: "me"} }, []Observation{healthy, both, both, both}, []string{"paused", "paused", "paused", "paused"}},
 		{"hold-down stops a second move", func(in *Input) { in.Record.Moves = []time.Time{noon.Add(-5 * time.Minute)} }, []Observation{healthy, both, both, both}, []string{"healthy", "glimpsed", "suspected", "both-active-limited"}},
 		{
-			"our admin state that is gone is forgotten, and hold-down stops another fence", nil,
-			[]Observation{healthy, both, both, both, fenced, both, both},
-			[]string{"healthy", "glimpsed", "suspected", "fence", "fence-stands", "fence-erased", "both-active-limited"},
+			"our admin state that is gone is set once more; gone again it is forgotten, and hold-down stops another fence", nil,
+			[]Observation{healthy, both, both, both, fenced, both, fenced, both, both},
+			[]string{"healthy", "glimpsed", "suspected", "fence", "fence-stands", "fence-again", "fence-stands", "fence-erased", "both-active-limited"},
 		},
 		{
 			"the fence goes first when somebody sets the survivor Down", nil,
@@ -300,7 +387,7 @@ func TestDecideFollowsASequence(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			in := Input{Definition: definition()}
+			in := proven()
 			if tt.change != nil {
 				tt.change(&in)
 			}
@@ -313,14 +400,14 @@ func TestDecideFollowsASequence(t *testing.T) {
 }
 
 func TestDecideFencesSecondInEveryPoolAndRemembersIt(t *testing.T) {
-	in := Input{Definition: definition()}
+	in := proven()
 	both := withBalancer(observed(at(CheckServing, Active), at(CheckServing, Active)), AdminNone)
 	ds := run(&in, observed(at(CheckServing, Active), at(CheckIdle, Standby)), both, both, both)
 	d := ds[len(ds)-1]
-	if len(d.Intents) != 1 || d.Intents[0].Kind != IntentFence || d.Intents[0].Unit != Second || d.Intents[0].Want != AdminDown {
-		t.Fatalf("intents = %+v, want one fence of second", d.Intents)
+	if len(d.Intents) != 2 || d.Intents[0].Kind != IntentTag || d.Intents[1].Kind != IntentFence || d.Intents[1].Unit != Second || d.Intents[1].Want != AdminDown {
+		t.Fatalf("intents = %+v, want a tag and then one fence of second", d.Intents)
 	}
-	if d.Intents[0].ID != ID("edge", d.Epoch, 2) || d.Record.Epoch != d.Epoch {
+	if d.Intents[1].ID != ID("edge", d.Epoch, 3) || d.Record.Epoch != d.Epoch {
 		t.Errorf("id %s and record epoch %d do not carry epoch %d", d.Intents[0].ID, d.Record.Epoch, d.Epoch)
 	}
 	if len(d.Record.Admin) != 1 || !d.Record.Admin[0].Deadline.Equal(d.At.Add(FenceFor)) || len(d.Record.Moves) != 1 {
@@ -330,7 +417,7 @@ func TestDecideFencesSecondInEveryPoolAndRemembersIt(t *testing.T) {
 
 func TestFirstIsFencedOnlyWithoutPreference(t *testing.T) {
 	for _, read := range []Preference{PreferenceUnknown, PreferFirst, PreferNone} {
-		in := Input{Definition: definition()}
+		in := proven()
 		in.Definition.HA.Preferred = PreferNone
 		serving := at(CheckServing, Active)
 		serving.API.Report.Preferred = read
@@ -341,8 +428,8 @@ func TestFirstIsFencedOnlyWithoutPreference(t *testing.T) {
 		if read == PreferNone {
 			want = "fence"
 		}
-		if got.Row != want || got.Facts.Loser != First {
-			t.Errorf("haprefered read back as %v: row %s, loser %v; want %s, first", read, got.Row, got.Facts.Loser, want)
+		if got.Row != want || got.Facts.Unit != First {
+			t.Errorf("haprefered read back as %v: row %s, loser %v; want %s, first", read, got.Row, got.Facts.Unit, want)
 		}
 	}
 }
@@ -350,7 +437,7 @@ func TestFirstIsFencedOnlyWithoutPreference(t *testing.T) {
 // TestClocksThatStep: what was stored by a clock that was ahead binds nobody.
 func TestClocksThatStep(t *testing.T) {
 	t.Run("a suspicion counted in the future is counted anew", func(t *testing.T) {
-		in := Input{Definition: definition()}
+		in := proven()
 		run(&in, observed(at(CheckServing, Active), at(CheckIdle, Standby)))
 		in.Record.Suspicion = Suspicion{Situation: NoneActive, Since: noon.Add(time.Hour), Count: 1, CountedAt: noon.Add(time.Hour)}
 		silent := observed(at(CheckSilent, StateUnknown), at(CheckSilent, StateUnknown))
@@ -359,7 +446,7 @@ func TestClocksThatStep(t *testing.T) {
 		}
 	})
 	t.Run("a hold that ends later than we ever set one is expired", func(t *testing.T) {
-		in := Input{Definition: definition()}
+		in := proven()
 		in.Record.Admin = []AdminHold{{LoadBalancer: "ilb", Pool: "pool", Unit: Second, State: AdminDown, Deadline: noon.Add(time.Hour), Landed: true}}
 		both := withBalancer(observed(at(CheckServing, Active), at(CheckServing, Active)), AdminDown)
 		if got := run(&in, both)[0]; got.Row != "release-expired" {
@@ -379,7 +466,8 @@ func TestClocksThatStep(t *testing.T) {
 		rec := Record{}
 		rec.Units[1].StartedAt = noon.Add(time.Hour)
 		o := observed(at(CheckServing, Active), at(CheckSilent, StateUnknown))
-		if got := Classify(&o, &rec); got != Degraded {
+		def := definition()
+		if got := Classify(&def, &o, &rec); got != Degraded {
 			t.Errorf("seen %v, want degraded", got)
 		}
 	})
@@ -399,7 +487,7 @@ func TestWordsOfANewerRelease(t *testing.T) {
 }
 
 func TestABurstOfObservationsConfirmsNothing(t *testing.T) {
-	in := Input{Definition: definition()}
+	in := proven()
 	run(&in, observed(at(CheckServing, Active), at(CheckIdle, Standby)))
 	for i := range 50 {
 		o := observed(at(CheckSilent, StateUnknown), at(CheckServing, Active))
@@ -414,7 +502,7 @@ func TestABurstOfObservationsConfirmsNothing(t *testing.T) {
 }
 
 func TestAQuietDecisionChangesNothing(t *testing.T) {
-	in := Input{Definition: definition()}
+	in := proven()
 	healthy := observed(at(CheckServing, Active), at(CheckIdle, Standby))
 	run(&in, healthy)
 	before := in.Record
@@ -437,7 +525,7 @@ func TestEvidenceIsTakenOnceAndNeverBackwards(t *testing.T) {
 	in.Record, in.Evidence = d.Record, []Evidence{started}
 	in.Record.Suspicion = Suspicion{}
 	before := in.Record.Units
-	if d = Decide(&in); d.Record.Units != before {
+	if d = Decide(&in); !reflect.DeepEqual(d.Record.Units, before) {
 		t.Errorf("the same evidence again changed %+v to %+v", before, d.Record.Units)
 	}
 }
@@ -445,7 +533,7 @@ func TestEvidenceIsTakenOnceAndNeverBackwards(t *testing.T) {
 // TestDecideLeavesItsInputAlone guards promise 10: a stored input must still be
 // the input after the decision.
 func TestDecideLeavesItsInputAlone(t *testing.T) {
-	in := Input{Definition: definition()}
+	in := proven()
 	both := withBalancer(observed(at(CheckServing, Active), at(CheckServing, Active)), AdminNone)
 	for range 4 {
 		in.Observation = both

@@ -134,6 +134,7 @@ type SecurityGroup struct {
 type Check struct {
 	Name   string `json:"name" jsonschema:"required" jsonschema_description:"Name of the check."`
 	Port   int    `json:"port" jsonschema:"required,minimum=1,maximum=65535" jsonschema_description:"Published port on the unit."`
+	Scheme string `json:"scheme,omitempty" jsonschema:"enum=http,enum=https" jsonschema_description:"http or https; https on port 443 and 8443 where nothing is said. The certificate is not verified, since it names the service and not the unit; nothing secret is sent."`
 	Path   string `json:"path,omitempty" jsonschema:"default=/" jsonschema_description:"Request path."`
 	Expect int    `json:"expect,omitempty" jsonschema:"default=200,minimum=100,maximum=599" jsonschema_description:"Expected HTTP status."`
 }
@@ -154,6 +155,7 @@ type Failover struct {
 	Fence           Consent  `json:"fence,omitempty" jsonschema_description:"Set the loser of two active units Down in the load balancer: never, ask (default), auto."`
 	Start           Consent  `json:"start,omitempty" jsonschema_description:"Start a VM that no person stopped: never, ask (default), auto."`
 	Restart         Consent  `json:"restart,omitempty" jsonschema_description:"Restart a VM that is broken for certain: never (default), ask, auto."`
+	Up              Consent  `json:"up,omitempty" jsonschema_description:"Where neither unit answers 200, set one Up that is proved to forward (standbyForwards: yes): never (default), ask, auto."`
 }
 
 // Duration is a time.Duration that is written as text such as 10m, in files
@@ -202,6 +204,7 @@ func (d Definition) WithDefaults() Definition {
 	d.LoadBalancers = balancers
 	checks := make([]Check, len(d.Checks))
 	for i, c := range d.Checks {
+		setDefault(&c.Scheme, usualScheme(c.Port))
 		setDefault(&c.Path, "/")
 		setDefault(&c.Expect, 200)
 		checks[i] = c
@@ -221,7 +224,24 @@ func (f Failover) withDefaults() Failover {
 	setDefault(&f.Fence, Ask)
 	setDefault(&f.Start, Ask)
 	setDefault(&f.Restart, Never)
+	setDefault(&f.Up, Never)
 	return f
+}
+
+func usualScheme(port int) string {
+	if port == 443 || port == 8443 {
+		return "https"
+	}
+	return "http"
+}
+
+// UnitPreference is what haprefered must read on both units: first takes the
+// active state back by itself only where that is wanted and left to the units.
+func (h HA) UnitPreference() Preference {
+	if h.Preferred == PreferFirst && h.Failback == FailbackUnit {
+		return PreferFirst
+	}
+	return PreferNone
 }
 
 func setDefault[T comparable](v *T, def T) {

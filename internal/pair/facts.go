@@ -6,20 +6,23 @@ import (
 )
 
 // Stance is what Tandem may do about a pair at this moment, from the pair's
-// mode, the global limit and a person's pause.
+// mode, the global limit, the lever proof, a person's word and our own fitness.
 type Stance uint8
 
 // The stances, from the most careful.
 const (
-	StancePaused Stance = iota
+	StanceRetired     Stance = iota // a person wants the pair forgotten
+	StancePaused                    // a person holds the pair, or everything
+	StanceMaintenance               // a person is at work on one unit
+	StanceBlind                     // we do not trust what we see, or what we know
 	StanceObserve
 	StanceRecommend
 	StanceAuto
 )
 
-var stances = []Stance{StancePaused, StanceObserve, StanceRecommend, StanceAuto}
+var stances = []Stance{StanceRetired, StancePaused, StanceMaintenance, StanceBlind, StanceObserve, StanceRecommend, StanceAuto}
 
-var stanceNames = names{"paused", "observe", "recommend", "auto"}
+var stanceNames = names{"retired", "paused", "maintenance", "blind", "observe", "recommend", "auto"}
 
 func (s Stance) String() string               { return stanceNames.text(uint8(s)) }
 func (s Stance) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
@@ -28,6 +31,30 @@ func (s Stance) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 func (s *Stance) UnmarshalText(b []byte) error {
 	v, err := stanceNames.parse("stance", b)
 	*s = Stance(v)
+	return err
+}
+
+// BlindCause is why we do not trust ourselves; internal/control finds it.
+type BlindCause uint8
+
+// The causes of blindness (ha-design-notes.md 7).
+const (
+	NotBlind   BlindCause = iota
+	BlindClock            // the wall clock stepped
+	BlindStall            // a pass took far too long, as on a machine that was frozen
+	BlindStore            // the store failed several times
+	BlindFleet            // too many pairs became unreachable at once
+)
+
+var blindNames = names{"no", "the clock stepped", "a pass stalled", "the store failed", "too many pairs at once"}
+
+func (c BlindCause) String() string               { return blindNames.text(uint8(c)) }
+func (c BlindCause) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText reads the stored form.
+func (c *BlindCause) UnmarshalText(b []byte) error {
+	v, err := blindNames.parse("cause of blindness", b)
+	*c = BlindCause(v)
 	return err
 }
 
@@ -86,17 +113,26 @@ type Hold uint8
 // The holds.
 const (
 	HoldNone     Hold = iota
-	HoldSent          // it was decided, but not seen in place yet
+	HoldSent          // a fence was decided, but not seen in place yet
 	HoldStanding      // it was seen in place
 	HoldDue           // more than half of its time is gone
 	HoldErased        // it was in place, and somebody else has taken it away
+	HoldLost          // and that for the second time
 	HoldOpposed       // somebody else has set the survivor Down
 	HoldExpired       // its deadline has passed, or lies farther ahead than we ever set one
+	HoldProving       // Down for the lever proof, not seen in the data path yet
+	HoldProved        // Down for the lever proof, which has shown what it was for
+	HoldUp            // Up while neither unit answers 200
+	HoldUpDone        // Up, and no longer needed or no longer proved
 )
 
-var holds = []Hold{HoldNone, HoldSent, HoldStanding, HoldDue, HoldErased, HoldOpposed, HoldExpired}
+var holds = []Hold{
+	HoldNone, HoldSent, HoldStanding, HoldDue, HoldErased, HoldLost, HoldOpposed, HoldExpired, HoldProving, HoldProved, HoldUp, HoldUpDone,
+}
 
-var holdNames = names{"none", "sent", "standing", "due", "erased", "opposed", "expired"}
+var holdNames = names{
+	"none", "sent", "standing", "due", "erased", "erased again", "opposed", "expired", "proving", "proved", "up", "up no longer",
+}
 
 func (h Hold) String() string               { return holdNames.text(uint8(h)) }
 func (h Hold) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
@@ -108,34 +144,6 @@ func (h *Hold) UnmarshalText(b []byte) error {
 	return err
 }
 
-// Obstacle is what stands in the way of a fence, the first that was found.
-type Obstacle uint8
-
-// The obstacles, in the order in which they are looked for.
-const (
-	ObstacleNone        Obstacle = iota
-	ObstacleUnread               // the load balancers were not read in this pass
-	ObstacleForeign              // somebody else's admin state stands on one of the units
-	ObstacleNoLoser              // it is not known who should yield
-	ObstacleUnreachable          // the load balancer does not carry both, or does not see the survivor serving
-	ObstaclePreference           // when the link heals the survivor would yield
-	ObstacleLimited              // hold-down or the limit of moves forbids another move
-)
-
-var obstacles = []Obstacle{ObstacleNone, ObstacleUnread, ObstacleForeign, ObstacleNoLoser, ObstacleUnreachable, ObstaclePreference, ObstacleLimited}
-
-var obstacleNames = names{"none", "balancers unread", "foreign admin state", "no loser", "survivor unreachable", "preference", "limited"}
-
-func (o Obstacle) String() string               { return obstacleNames.text(uint8(o)) }
-func (o Obstacle) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
-
-// UnmarshalText reads the stored form.
-func (o *Obstacle) UnmarshalText(b []byte) error {
-	v, err := obstacleNames.parse("obstacle", b)
-	*o = Obstacle(v)
-	return err
-}
-
 // Facts is the observation, the record and the policy boiled down to the few
 // closed choices that the table of rows looks at. Because they are closed, a
 // test walks every combination.
@@ -143,114 +151,137 @@ type Facts struct {
 	Situation Situation `json:"situation"` // as seen now
 	Belief    Belief    `json:"belief"`    // how sure we are of it
 	Stance    Stance    `json:"stance"`
-	Fence     Consent   `json:"fence"` // the policy for the lever
-	Hold      Hold      `json:"hold"`
+
+	// Hold is how our admin states stand. While one stands, nothing else is
+	// done, and the facts about a lever are left out.
+	Hold Hold `json:"hold"`
 	// SurvivorServes: the unit that is not held Down answered 200 just now.
-	SurvivorServes bool `json:"survivorServes"`
+	SurvivorServes bool `json:"survivorServes,omitempty"`
 	// Settled: what was seen has lasted long enough for the load balancer's own
 	// probe to have seen it too.
-	Settled bool `json:"settled"`
+	Settled bool `json:"settled,omitempty"`
+	// Licence: the mode and the policy still allow what stands.
+	Licence bool `json:"licence,omitempty"`
 	// Proof is how well it is proved at this moment that both units serve.
 	Proof Proof `json:"proof"`
-	// Loser is the unit that a fence would set Down; unknown when the record
-	// does not tell. The rows do not look at it, people do.
-	Loser Role `json:"loser,omitempty"`
-	// Obstacle is what stands in the way of a fence.
-	Obstacle Obstacle `json:"obstacle"`
+
+	// Lever is the one that fits the situation, Permit whether it may be
+	// pulled, and Obstacle what stands in its way.
+	Lever    Lever    `json:"lever,omitempty"`
+	Permit   Permit   `json:"permit,omitempty"`
+	Obstacle Obstacle `json:"obstacle,omitempty"`
+	// Unit is the one that the lever acts on; unknown where it acts on both, or
+	// where the record does not tell. The rows do not look at it, people do.
+	Unit Role `json:"unit,omitempty"`
+	// Foreign: an admin state that is not ours stands on a unit.
+	Foreign bool `json:"foreign,omitempty"`
+
+	// Unproved: mode auto waits for the lever proof. It is part of the stance
+	// already, and here for people.
+	Unproved bool `json:"unproved,omitempty"`
+	// Approved: a person approved exactly this.
+	Approved bool `json:"approved,omitempty"`
 }
 
-func facts(in *Input, d *Decision, belief Belief) Facts {
+func facts(in *Input, d *Decision, belief Belief) (Facts, choice) {
 	def, rec, seen := &in.Definition, &d.Record, &in.Observation
-	f := Facts{
-		Situation: d.Seen,
-		Belief:    belief,
-		Stance:    stance(def.Mode, in.MaxMode, rec.Pause, d.At),
-		Fence:     def.Failover.Fence,
-		Hold:      holdOf(def, rec, seen, d.At),
-		Settled:   settled(def, d),
-		Proof:     proof(def, seen),
-		Loser:     loser(def, rec),
+	f := Facts{Situation: d.Seen, Belief: belief, Foreign: rec.Foreign, Proof: proof(def, seen)}
+	f.Unproved = !proved(def, rec)
+	f.Stance = stance(in, rec, f.Unproved)
+	if f.Hold = holdOf(in, rec); f.Hold != HoldNone {
+		f.SurvivorServes = rec.Admin[0].Lever == LeverUp || fresh(seen, rec.Admin[0].Unit.Other())
+		f.Settled = settled(def, d)
+		f.Licence = licence(def, rec.Admin[0], f.Stance)
+		f.Unit = rec.Admin[0].Unit
+		return f, choice{}
 	}
-	f.Obstacle = obstacle(def, rec, seen, f.Loser, d.At)
-	if f.Hold != HoldNone {
-		f.SurvivorServes = fresh(seen, rec.Admin[0].Unit.Other())
+	c := chooseLever(in, d)
+	f.Lever, f.Unit = c.lever, c.unit
+	f.Approved = approved(rec.Plan, d.At) && rec.Plan.Hash == planHash(rec.Since, intentsOf(c, in, d))
+	if f.Permit = permit(c, f.Stance, f.Approved); f.Permit != PermitNever {
+		f.Obstacle = obstacle(c, in, d, f.Proof, f.Approved)
 	}
-	return f
+	return f, c
 }
 
-// obstacle finds the first thing that stands in the way of a fence.
-func obstacle(def *Definition, rec *Record, seen *Observation, loser Role, now time.Time) Obstacle {
-	switch {
-	case len(seen.Balancers) == 0 || len(seen.Balancers) != len(def.LoadBalancers):
-		return ObstacleUnread
-	case foreign(def, rec, seen):
-		return ObstacleForeign
-	case loser == RoleUnknown:
-		return ObstacleNoLoser
-	case !fenceable(def, seen, loser):
-		return ObstacleUnreachable
-	case loser == First && !preferNone(seen):
-		return ObstaclePreference
-	case limited(def.Failover, rec.Moves, now):
-		return ObstacleLimited
-	default:
-		return ObstacleNone
+// approved reports whether a person has just approved the plan.
+func approved(p *Plan, now time.Time) bool {
+	if p == nil || p.Approved == nil {
+		return false
 	}
+	age := now.Sub(p.Approved.At)
+	return age > -bootSkew && age < ApprovedFor
 }
 
-// fenceable reports whether the survivor takes over wherever the loser is set
-// Down: it is in every pool that the loser is in, and no load balancer says
-// that its probe does not reach it. Without that a fence would empty a pool.
-func fenceable(def *Definition, seen *Observation, loser Role) bool {
-	down, up := def.Units.Of(loser).Address, def.Units.Of(loser.Other()).Address
-	pools := 0
-	for i := range seen.Balancers {
-		b := &seen.Balancers[i]
-		for _, h := range b.Health {
-			if h.Address == up && !h.Up {
+// proved reports whether the lever is proved on every pool of the pair.
+func proved(def *Definition, rec *Record) bool {
+	for _, lb := range def.LoadBalancers {
+		for _, pool := range lb.Pools {
+			if !slices.ContainsFunc(rec.Proofs, func(p LeverProof) bool { return p.Back && p.LoadBalancer == lb.Name && p.Pool == pool }) {
 				return false
 			}
 		}
-		for _, p := range b.Pools {
-			hasLoser := slices.ContainsFunc(p.Members, func(m MemberSeen) bool { return m.Address == down })
-			if hasLoser && !slices.ContainsFunc(p.Members, func(m MemberSeen) bool { return m.Address == up }) {
-				return false
-			}
-			if hasLoser {
-				pools++
-			}
-		}
 	}
-	return pools > 0
+	return true
 }
 
-// stance lowers the pair's mode by the global limit and by a pause.
-func stance(mode, limit Mode, p *Pause, now time.Time) Stance {
-	if limit != ModeUnset {
-		mode = min(mode, limit)
+// stance lowers the pair's mode by the global limit, by an outstanding lever
+// proof, by our own blindness, and by a person's word.
+func stance(in *Input, rec *Record, unproved bool) Stance {
+	mode := in.Definition.Mode
+	if in.MaxMode != ModeUnset {
+		mode = min(mode, in.MaxMode)
 	}
+	now := in.Observation.At
 	switch {
-	case p.In(now):
+	case rec.Retire != nil:
+		return StanceRetired
+	case in.Stop.In(now), rec.Pause.In(now) && rec.Pause.Unit == RoleUnknown:
 		return StancePaused
-	case mode == Auto:
+	case rec.Pause.In(now):
+		return StanceMaintenance
+	case in.Blind != NotBlind:
+		return StanceBlind
+	case mode == Auto && !unproved:
 		return StanceAuto
-	case mode == Recommend:
+	case mode == Auto, mode == Recommend:
 		return StanceRecommend
 	default:
 		return StanceObserve
 	}
 }
 
+// licence reports whether mode and policy still allow what stands. What a
+// person approved stands as long as the policy still asks.
+func licence(def *Definition, h AdminHold, s Stance) bool {
+	consent := def.Failover.Fence
+	switch h.Lever {
+	case LeverProve:
+		return true
+	case LeverUp:
+		consent = def.Failover.Up
+	}
+	if h.Owner != OwnerTandem {
+		return s >= StanceRecommend && consent >= Ask
+	}
+	return s == StanceAuto && consent == Allowed
+}
+
+// OwnerTandem is the owner of what no person approved.
+const OwnerTandem = "tandem"
+
 // holdOf says how our admin states stand, the most urgent one first.
-func holdOf(def *Definition, rec *Record, seen *Observation, now time.Time) Hold {
+func holdOf(in *Input, rec *Record) Hold {
 	if len(rec.Admin) == 0 {
 		return HoldNone
 	}
-	h := HoldStanding
+	def, seen, now := &in.Definition, &in.Observation, in.Observation.At
+	h, again := HoldStanding, false
 	for _, a := range rec.Admin {
 		left := a.Deadline.Sub(now)
+		again = again || a.Again
 		switch {
-		case left <= 0 || left > FenceFor+bootSkew:
+		case left <= 0 || left > max(FenceFor, ProveFor)+bootSkew:
 			return HoldExpired
 		case !a.Landed:
 			h = HoldSent
@@ -258,14 +289,33 @@ func holdOf(def *Definition, rec *Record, seen *Observation, now time.Time) Hold
 			h = HoldDue
 		}
 	}
+	lever := rec.Admin[0].Lever
 	switch {
+	case lever == LeverUp:
+		return holdUp(in, rec.Admin[0].Unit)
 	case opposed(def, rec, seen):
 		return HoldOpposed
-	case h != HoldSent && erased(def, rec, seen):
+	case h != HoldSent && slices.ContainsFunc(rec.Admin, in.erased) && (again || lever == LeverProve):
+		return HoldLost
+	case h != HoldSent && slices.ContainsFunc(rec.Admin, in.erased):
 		return HoldErased
+	case lever == LeverProve && (h != HoldSent || !underWay(in, IntentProve, RoleUnknown)):
+		return HoldProved
+	case lever == LeverProve:
+		return HoldProving
 	default:
 		return h
 	}
+}
+
+// holdUp says whether a unit that we set Up still has to be: neither answers
+// 200, and the unit proves that it forwards.
+func holdUp(in *Input, r Role) Hold {
+	seen := &in.Observation
+	if seen.Units[0].Check.Answer == CheckServing || seen.Units[1].Check.Answer == CheckServing || seen.Unit(r).Service.Answer != ServicePassed {
+		return HoldUpDone
+	}
+	return HoldUp
 }
 
 // opposed reports whether somebody set the survivor of our fence Down.
@@ -278,16 +328,13 @@ func opposed(def *Definition, rec *Record, seen *Observation) bool {
 	return false
 }
 
-// erased reports whether one of our admin states, once seen in place, is not
-// there any more.
-func erased(def *Definition, rec *Record, seen *Observation) bool {
-	for _, a := range rec.Admin {
-		now := adminSeen(seen, a.LoadBalancer, a.Pool, def.Units.Of(a.Unit))
-		if now != AdminUnknown && now != a.State {
-			return true
-		}
-	}
-	return false
+// erased reports whether an admin state of ours, once seen in place, is not
+// there any more, and not because we are taking it back.
+func (in *Input) erased(a AdminHold) bool {
+	now := adminSeen(&in.Observation, a.LoadBalancer, a.Pool, in.Definition.Units.Of(a.Unit))
+	return now != AdminUnknown && now != a.State && !slices.ContainsFunc(in.Open, func(i Intent) bool {
+		return i.Kind == IntentRelease && i.LoadBalancer == a.LoadBalancer && i.Pool == a.Pool && i.Unit == a.Unit
+	})
 }
 
 // adminSeen is the admin state of a unit in a pool, unknown where it was not
@@ -361,13 +408,24 @@ func probedUp(seen *Observation, u Unit) bool {
 	return false
 }
 
-// loser is the unit that yields when both serve: second where first is
-// preferred, otherwise the one that was not active before (DESIGN section 5).
+// loser is the unit that yields when both serve: second where the units prefer
+// first, otherwise the one that was not active before (DESIGN section 5).
 func loser(def *Definition, rec *Record) Role {
-	if def.HA.Preferred == PreferFirst {
+	if def.HA.UnitPreference() == PreferFirst {
 		return Second
 	}
 	return rec.LastActive.Other()
+}
+
+func probedDown(seen *Observation, u Unit) bool {
+	for _, lb := range seen.Balancers {
+		for _, h := range lb.Health {
+			if h.Address == u.Address {
+				return !h.Up
+			}
+		}
+	}
+	return false
 }
 
 // preferNone reports whether both units themselves say haprefered=0. With a
@@ -375,14 +433,6 @@ func loser(def *Definition, rec *Record) Role {
 // link heals, and nobody would be left.
 func preferNone(seen *Observation) bool {
 	return seen.Units[0].API.Report.Preferred == PreferNone && seen.Units[1].API.Report.Preferred == PreferNone
-}
-
-func limited(f Failover, moves []time.Time, now time.Time) bool {
-	recent := movesSince(moves, now.Add(-time.Hour))
-	if len(recent) == 0 {
-		return false
-	}
-	return len(recent) >= f.MaxMovesPerHour || now.Sub(recent[len(recent)-1]) < time.Duration(f.HoldDown)
 }
 
 // foreign reports whether an admin state stands on a unit that we did not set:

@@ -15,12 +15,20 @@ const (
 	IntentUnknown IntentKind = iota
 	IntentFence              // set the loser Down in a pool
 	IntentRelease            // set an admin state of ours back to None
+	IntentTag                // say on the load balancer what of ours stands on it
+	IntentStart              // start a unit's VM
+	IntentRestart            // restart a unit's VM
+	IntentPrefer             // set a unit's preference
+	IntentUp                 // set a unit Up in a pool that neither unit serves by itself
+	IntentProve              // prove the lever on a pool, with Down on the standby
 )
 
 // IntentKinds lists every kind that a decision may emit.
-var IntentKinds = []IntentKind{IntentFence, IntentRelease}
+var IntentKinds = []IntentKind{
+	IntentFence, IntentRelease, IntentTag, IntentStart, IntentRestart, IntentPrefer, IntentUp, IntentProve,
+}
 
-var intentNames = names{"unknown", "fence", "release"}
+var intentNames = names{"unknown", "fence", "release", "tag", "start", "restart", "prefer", "up", "prove"}
 
 func (k IntentKind) String() string               { return intentNames.text(uint8(k)) }
 func (k IntentKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
@@ -76,6 +84,10 @@ type Intent struct {
 	// Rewrite has the write sent even where the state already reads as wanted,
 	// because an earlier write of ours may still be on its way.
 	Rewrite bool `json:"rewrite,omitempty"`
+	// Prefer is the preference of IntentPrefer, and Tag the text of IntentTag,
+	// empty to remove it.
+	Prefer Preference `json:"prefer,omitempty"`
+	Tag    string     `json:"tag,omitempty"`
 
 	// Token resumes a running platform operation in another process.
 	Token    string `json:"token,omitempty"`
@@ -108,9 +120,36 @@ func (i *Intent) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Same reports whether both intents concern the same backend address.
+// Same reports whether both intents concern the same thing: the same backend
+// address, the tag of the same load balancer, or the same lever of one unit.
 func (i Intent) Same(o Intent) bool {
-	return i.LoadBalancer == o.LoadBalancer && i.Pool == o.Pool && i.Unit == o.Unit
+	return i.LoadBalancer == o.LoadBalancer && i.Pool == o.Pool && i.Unit == o.Unit && (i.Pool != "" || i.Kind == o.Kind)
+}
+
+// String says what the intent wants, in few words and without its text for the
+// tag, which says the same once more.
+func (i Intent) String() string {
+	switch {
+	case i.Kind == IntentTag && i.Tag == "":
+		return "tag of " + i.LoadBalancer + " is gone"
+	case i.Kind == IntentTag:
+		return "tag of " + i.LoadBalancer + " is set"
+	case i.Kind == IntentPrefer:
+		return "preference of " + i.Unit.String() + " is " + i.Prefer.String()
+	case i.Pool != "":
+		return fmt.Sprintf("%s %s is %s in %s/%s", i.Kind, i.Unit, i.Want, i.LoadBalancer, i.Pool)
+	default:
+		return i.Kind.String() + " " + i.Unit.String()
+	}
+}
+
+// Place names what the intent writes to; on one place there is one write at a
+// time.
+func (i Intent) Place() string {
+	if i.LoadBalancer != "" {
+		return i.LoadBalancer
+	}
+	return i.Unit.String()
 }
 
 // ID makes the id of the seq-th thing of an epoch. Ids are never random: a

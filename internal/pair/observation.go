@@ -23,10 +23,14 @@ func (o *Observation) Unit(r Role) *UnitSeen { return &o.Units[r.Index()] }
 // UnitSeen is what one pass saw of one unit, from up to three independent
 // kinds of sources: its check port, its API, and the platform.
 type UnitSeen struct {
-	Check CheckSeen `json:"check,omitzero"`
-	API   APISeen   `json:"api,omitzero"`
-	Power PowerSeen `json:"power,omitzero"`
+	Check   CheckSeen   `json:"check,omitzero"`
+	API     APISeen     `json:"api,omitzero"`
+	Power   PowerSeen   `json:"power,omitzero"`
+	Service ServiceSeen `json:"service,omitzero"`
 }
+
+// Lives reports whether the unit answered anything to us at all.
+func (u *UnitSeen) Lives() bool { return u.Check.Answer.Answered() || u.API.Answer.answered() }
 
 // CheckAnswer is how the check port answered. Only the status counts, the text
 // is not reliable (loadmaster.md 2.3).
@@ -92,6 +96,12 @@ func (a *APIAnswer) UnmarshalText(b []byte) error {
 	return err
 }
 
+// answered reports whether something at the API's address answered, with
+// whatever.
+func (a APIAnswer) answered() bool {
+	return a == APIAnswered || a == APIRefused || a == APIUntrusted || a == APIBroken
+}
+
 // APISeen is what a unit's API said.
 type APISeen struct {
 	Answer APIAnswer `json:"answer"`
@@ -119,6 +129,38 @@ type PowerSeen struct {
 	At    time.Time `json:"at,omitzero"`
 }
 
+// ServiceAnswer is what the pair file's checks found on one unit. They prove
+// forwarding, which an open check port does not (ha-design-notes.md 6).
+type ServiceAnswer uint8
+
+// The answers to the checks; unknown where none was made.
+const (
+	ServiceUnknown ServiceAnswer = iota
+	ServicePassed                // every check got the answer that it expects
+	ServiceFailed                // one of them did not
+)
+
+var serviceNames = names{"unknown", "passed", "failed"}
+
+func (a ServiceAnswer) String() string               { return serviceNames.text(uint8(a)) }
+func (a ServiceAnswer) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// UnmarshalText reads the stored form.
+func (a *ServiceAnswer) UnmarshalText(b []byte) error {
+	v, err := serviceNames.parse("service answer", b)
+	*a = ServiceAnswer(v)
+	return err
+}
+
+// ServiceSeen is the result of a unit's checks: the first one that failed, or
+// none.
+type ServiceSeen struct {
+	Answer ServiceAnswer `json:"answer"`
+	Check  string        `json:"check,omitempty"`  // name of the one that failed
+	Detail string        `json:"detail,omitempty"` // what it got instead
+	At     time.Time     `json:"at,omitzero"`
+}
+
 // BalancerSeen is a load balancer as read in this pass.
 type BalancerSeen struct {
 	Name  string     `json:"name"`
@@ -127,7 +169,12 @@ type BalancerSeen struct {
 	// Health is the load balancer's own view of each unit through the rule of
 	// the check port, the truth for "polled by the load balancer".
 	Health []HealthSeen `json:"health,omitempty"`
+	// Tags are those of its tags that begin with TagPrefix.
+	Tags map[string]string `json:"tags,omitempty"`
 }
+
+// TagPrefix begins the names of all tags that are ours.
+const TagPrefix = "tandem-"
 
 // PoolSeen is one backend pool with the members that are the pair's units.
 type PoolSeen struct {
@@ -155,3 +202,13 @@ type HealthSeen struct {
 // ProbedUp reports whether the probe itself, not an admin state, sees the unit
 // as serving.
 func (h HealthSeen) ProbedUp() bool { return h.Up && h.Reason == "Up_Probe_Success" }
+
+// Unreached reports whether the probe got no answer from the unit, which is
+// another thing than the 503 of a standby (azure.md 1.11).
+func (h HealthSeen) Unreached() bool {
+	switch h.Reason {
+	case "Down_Probe_HttpEndpointUnreachable", "Down_Probe_TcpProbeTimeout", "Down_Probe_HttpNoResponse":
+		return true
+	}
+	return false
+}

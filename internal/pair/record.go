@@ -31,6 +31,13 @@ type Record struct {
 	// Suspicion counts how often something else was seen in a row.
 	Suspicion Suspicion `json:"suspicion,omitzero"`
 
+	// Sight is what the newest observation showed, and Flips are the times at
+	// which that changed, the last ones within FlapWindow.
+	Sight Situation   `json:"sight,omitempty"`
+	Flips []time.Time `json:"flips,omitempty"`
+	// Alarm is what somebody should know now; nil when all is well.
+	Alarm *Alarmed `json:"alarm,omitempty"`
+
 	// LastActive is the unit that was last seen serving alone; it tells who
 	// loses when both serve and nobody is preferred.
 	LastActive Role `json:"lastActive,omitempty"`
@@ -39,12 +46,24 @@ type Record struct {
 
 	// Admin lists the admin states that we set and have not taken back.
 	Admin []AdminHold `json:"admin,omitempty"`
+	// Foreign is set while an admin state that is not ours stands on a unit, by
+	// the newest reading of the load balancers.
+	Foreign bool `json:"foreign,omitempty"`
+	// Proofs are the pools on which the lever is proved.
+	Proofs []LeverProof `json:"proofs,omitempty"`
 	// Moves holds the times of the automatic moves of the last hour.
 	Moves []time.Time `json:"moves,omitempty"`
+	// Block stops automatic moves until a person acknowledges it.
+	Block *Block `json:"block,omitempty"`
 	// Plan is what waits for a person's approval.
 	Plan *Plan `json:"plan,omitempty"`
 	// Pause is set while a person holds the pair.
 	Pause *Pause `json:"pause,omitempty"`
+	// Prove is a person's wish to have the lever proved.
+	Prove *Request `json:"prove,omitempty"`
+	// Retire is a person's wish to have the pair forgotten. What we set is taken
+	// back first.
+	Retire *Request `json:"retire,omitempty"`
 
 	// Unknown holds fields of newer releases, so that they survive a rewrite.
 	Unknown map[string]json.RawMessage `json:"-"`
@@ -57,6 +76,55 @@ type UnitRecord struct {
 	// StartedAt is the newest known start of the VM, which opens the boot
 	// grace of five minutes (loadmaster.md 2.6).
 	StartedAt time.Time `json:"startedAt,omitzero"`
+	// Power is the newest power state that was read while the unit did not
+	// answer; it is forgotten when it answers.
+	Power PowerSeen `json:"power,omitzero"`
+	// Probed is the load balancer's newest view of the unit. It is remembered
+	// because rule health is read in few passes; only changes are stored.
+	Probed ProbedSeen `json:"probed,omitzero"`
+	// Powered are the times of the last day at which we started or restarted
+	// the VM.
+	Powered []time.Time `json:"powered,omitempty"`
+}
+
+// ProbedSeen is whether the load balancer's probe gets no answer from a unit,
+// and its word for it.
+type ProbedSeen struct {
+	Unreached bool   `json:"unreached,omitempty"`
+	Reason    string `json:"reason,omitempty"`
+}
+
+// Alarmed is an alarm that stands, by the row that raised it or the row's topic.
+type Alarmed struct {
+	Row   string    `json:"row"`
+	Level Alarm     `json:"level"`
+	Since time.Time `json:"since"`
+}
+
+// LeverProof is what was proved of one pool: that a write with a wrong ETag is
+// refused, and that an admin state arrives in the data path and goes back
+// (DESIGN section 5).
+type LeverProof struct {
+	LoadBalancer string    `json:"loadBalancer"`
+	Pool         string    `json:"pool"`
+	At           time.Time `json:"at"`
+	By           string    `json:"by"`
+	// Back is set when the admin state of the proof was seen to be gone again;
+	// only then the lever counts as proved.
+	Back bool `json:"back,omitempty"`
+}
+
+// Block stops automatic moves: there were too many of them in an hour.
+type Block struct {
+	Since  time.Time `json:"since"`
+	Reason string    `json:"reason"`
+}
+
+// Request is something that a person asked for.
+type Request struct {
+	By     string    `json:"by"`
+	Reason string    `json:"reason,omitempty"`
+	At     time.Time `json:"at"`
 }
 
 // Lease is the right of one worker to act on the pair for a while. The
@@ -102,7 +170,14 @@ type AdminHold struct {
 	// Landed is set when the admin state was seen in place. Until then its write
 	// may still be on its way, so that reading None proves nothing.
 	Landed bool `json:"landed,omitempty"`
+	// Lever is what the admin state is for; the zero value is a fence.
+	Lever Lever `json:"lever,omitempty"`
+	// Again is set when somebody took the fence away and it was set once more.
+	Again bool `json:"again,omitempty"`
 }
+
+// Fence reports whether the hold keeps a unit from serving.
+func (h AdminHold) Fence() bool { return h.Lever == LeverNone || h.Lever == LeverFence }
 
 // Plan is a stored recommendation. The hash names exactly these intents on
 // exactly this evidence, so that nobody approves something else.
@@ -113,11 +188,21 @@ type Plan struct {
 	Intents  []Intent  `json:"intents"`
 	Reason   string    `json:"reason"`
 	At       time.Time `json:"at"`
+	// Since is the occurrence of the situation that the plan is about.
+	Since time.Time `json:"since,omitzero"`
+	// Approved is a person's word; it holds for ApprovedFor.
+	Approved *Request `json:"approved,omitempty"`
 }
 
+// ApprovedFor is how long an approval may be acted on. What the plan rests on
+// changes; one who approves wants it now.
+const ApprovedFor = 10 * time.Minute
+
 // Pause is a person's hold on the pair: observed and explained, not touched.
+// With a unit it is the maintenance of that unit, whose silence is expected.
 type Pause struct {
 	Owner  string    `json:"owner"`
+	Unit   Role      `json:"unit,omitempty"`
 	Reason string    `json:"reason"`
 	Until  time.Time `json:"until,omitzero"` // zero means until resumed
 }

@@ -2,6 +2,7 @@ package pair
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -9,44 +10,71 @@ import (
 // what it tells a person.
 type Row struct {
 	Name string
-	// Acts names the action in one word, for the documents.
+	// Acts names the action in a word, for the documents.
 	Acts  string
 	Alarm Alarm
+	// Topic is the alarm's name where several rows are about one thing; empty is
+	// the row's own.
+	Topic string
 	Next  time.Duration
 	// ReadBalancers asks control to read the load balancers and decide again.
 	ReadBalancers bool
+	// Remove asks control to forget the pair.
+	Remove bool
 	// Person says what somebody can do about it; empty where nothing is wrong.
 	Person string
 	// Why is the reason in a sentence; what was seen is put before it.
 	Why string
 
 	when func(*Facts) bool
-	act  func(*Input, *Decision)
+	act  func(*Input, *Decision, choice)
 }
 
 // rows is the decision table. The first row that applies wins, so order is
 // meaning: taking back what we set comes before everything, then a person's
-// word, then what is not yet believed, then the situations. The last row
-// always applies.
-var rows = []Row{
+// word, then what is not yet believed, then the situations that no lever helps,
+// then the levers, then what is left to say. The last row always applies.
+var rows = slices.Concat(holdRows, stanceRows, doubtRows, explainRows, fenceRows, leverRows, restRows)
+
+const repairLink = "Repair the link between the units: TCP on the check port must pass both ways."
+
+// holdRows are about admin states of ours that stand. While one stands, one of
+// them wins.
+var holdRows = []Row{
 	{
 		Name: "release-expired", Acts: "release", Alarm: AlarmWarning, Next: LookAgain,
 		Person: "Nothing; watch that the release succeeds.",
 		when:   func(f *Facts) bool { return f.Hold == HoldExpired },
 		act:    release,
-		Why:    "our fence is past its deadline and was not renewed by proof",
+		Why:    "our admin state is past its deadline and was not renewed by proof",
+	},
+	{
+		Name: "release-retired", Acts: "release", Alarm: AlarmNotice, Next: LookAgain,
+		Person: "Nothing; the pair is forgotten when nothing of ours stands any more.",
+		when:   func(f *Facts) bool { return f.Hold != HoldNone && f.Stance == StanceRetired },
+		act:    release,
+		Why:    "the pair is to be forgotten, and first we take back what we set",
 	},
 	{
 		Name: "release-paused", Acts: "release", Alarm: AlarmNotice, Next: LookAgain,
 		Person: "Resume the pair when you are done.",
-		when:   func(f *Facts) bool { return f.Hold != HoldNone && f.Stance == StancePaused },
+		when: func(f *Facts) bool {
+			return f.Hold != HoldNone && (f.Stance == StancePaused || f.Stance == StanceMaintenance)
+		},
+		act: release,
+		Why: "a person holds the pair, and a pause first takes back what we set",
+	},
+	{
+		Name: "release-blind", Acts: "release", Alarm: AlarmUrgent, Next: LookAgain,
+		Person: "Look at Tandem itself: its clock, its store, its network.",
+		when:   func(f *Facts) bool { return f.Hold != HoldNone && f.Stance == StanceBlind },
 		act:    release,
-		Why:    "the pair is paused, and a pause first takes back what we set",
+		Why:    "we do not trust ourselves, and nothing that needs our eyes may stand",
 	},
 	{
 		Name: "release-mode", Acts: "release", Alarm: AlarmNotice, Next: LookAgain,
-		Person: "Set mode and failover.fence to auto again if fences are wanted.",
-		when:   func(f *Facts) bool { return f.Hold != HoldNone && (f.Stance != StanceAuto || f.Fence != Allowed) },
+		Person: "Set mode and policy to auto again if this is wanted.",
+		when:   func(f *Facts) bool { return f.Hold != HoldNone && !f.Licence },
 		act:    release,
 		Why:    "the mode or the policy was lowered, and nothing of ours may stand in it",
 	},
@@ -55,57 +83,123 @@ var rows = []Row{
 		Person: "Look at the surviving unit: it no longer answers 200 on its check port.",
 		when:   func(f *Facts) bool { return f.Hold != HoldNone && !f.SurvivorServes },
 		act:    release,
-		Why:    "the survivor no longer proves that it serves, so the fenced unit must be reachable again",
+		Why:    "the survivor no longer proves that it serves, so the other unit must be reachable again",
 	},
 	{
 		Name: "release-opposed", Acts: "release", Alarm: AlarmUrgent, Next: LookAgain,
-		Person: "Somebody set the surviving unit Down in the load balancer while the other one was fenced. Look who is at work there.",
+		Person: "Somebody set the surviving unit Down in the load balancer while the other one was held Down. Look who is at work there.",
 		when:   func(f *Facts) bool { return f.Hold == HoldOpposed },
 		act:    release,
 		Why:    "somebody set the survivor Down, and both must never be Down",
 	},
 	{
+		Name: "prove-stands", Acts: "wait", Alarm: AlarmNone, Next: LookAgain,
+		Person: "Nothing; the proof ends by itself.",
+		when:   func(f *Facts) bool { return f.Hold == HoldProving },
+		act:    explainOnly,
+		Why:    "the lever is being proved: the standby is held Down until the load balancer shows it",
+	},
+	{
+		Name: "prove-ends", Acts: "release", Alarm: AlarmNone, Next: LookAgain,
+		Person: "Nothing; the proof ends by itself.",
+		when:   func(f *Facts) bool { return f.Hold == HoldProved },
+		act:    release,
+		Why:    "the proof has shown what it was for, or can show nothing more, and goes back",
+	},
+	{
+		Name: "up-stands", Acts: "wait", Alarm: AlarmUrgent, Next: LookAgain,
+		Person: "Find out why neither unit answers 200; one is held Up in the load balancer for two minutes at most.",
+		when:   func(f *Facts) bool { return f.Hold == HoldUp },
+		act:    explainOnly,
+		Why:    "neither unit answers 200; the one that is proved to forward is held Up",
+	},
+	{
+		Name: "release-up", Acts: "release", Alarm: AlarmNotice, Next: LookAgain,
+		Person: "Nothing, if a unit answers 200 again; otherwise look at both.",
+		when:   func(f *Facts) bool { return f.Hold == HoldUpDone },
+		act:    release,
+		Why:    "a unit answers 200 again, or the one held Up no longer proves that it forwards",
+	},
+	{
+		Name: "fence-again", Acts: "fence", Topic: "fence", Alarm: AlarmUrgent, Next: LookAgain,
+		Person: "Somebody took our admin state away. If that was a deployment, let it keep the admin states that stand; if you mean it, do it once more.",
+		when: func(f *Facts) bool {
+			return f.Hold == HoldErased && f.Situation.BothServe() && f.Proof == ProofTwoKinds
+		},
+		act: again,
+		Why: "our admin state was taken away while both units still answer 200, freshly proved: it is set once more, and not a third time",
+	},
+	{
 		Name: "fence-erased", Acts: "forget", Alarm: AlarmUrgent, Next: LookAgain,
 		Person: "Somebody changed the admin state that we had set. If that was a deployment, let it keep the admin states that stand.",
-		when:   func(f *Facts) bool { return f.Hold == HoldErased },
+		when:   func(f *Facts) bool { return f.Hold == HoldErased || f.Hold == HoldLost },
 		act:    forget,
 		Why:    "our admin state is not there any more: somebody else took it away, so it is not ours to keep",
 	},
 	{
 		Name: "fence-outlasts", Acts: "wait", Alarm: AlarmNotice, Next: LookAgain,
 		Person: "Nothing.",
-		when:   func(f *Facts) bool { return f.Hold != HoldNone && f.Situation != BothActive && !f.Settled },
+		when:   func(f *Facts) bool { return f.Hold != HoldNone && !f.Situation.BothServe() && !f.Settled },
 		act:    explainOnly,
 		Why:    "the fenced unit no longer answers 200; the fence stands until the load balancer's own probe has seen that too",
 	},
 	{
 		Name: "release-healed", Acts: "release", Alarm: AlarmNotice, Next: LookAgain,
 		Person: "Nothing; look for the cause of the split in the network between the units.",
-		when:   func(f *Facts) bool { return f.Hold != HoldNone && f.Situation != BothActive },
+		when:   func(f *Facts) bool { return f.Hold != HoldNone && !f.Situation.BothServe() },
 		act:    release,
 		Why:    "the fenced unit no longer answers 200, so the load balancer's own probe is enough",
 	},
 	{
-		Name: "fence-renewed", Acts: "renew", Alarm: AlarmWarning, Next: LookAgain,
-		Person: "Repair the link between the units: TCP on the check port must pass both ways.",
+		Name: "fence-renewed", Acts: "renew", Topic: "fence", Alarm: AlarmWarning, Next: LookAgain,
+		Person: repairLink,
 		when:   func(f *Facts) bool { return f.Hold == HoldDue && f.Proof != ProofNone },
 		act:    renew,
 		Why:    "both units still answer 200, freshly proved, so the fence stands for another while",
 	},
 	{
-		Name: "fence-stands", Acts: "wait", Alarm: AlarmWarning, Next: LookAgain,
-		Person: "Repair the link between the units: TCP on the check port must pass both ways.",
+		Name: "fence-stands", Acts: "wait", Topic: "fence", Alarm: AlarmWarning, Next: LookAgain,
+		Person: repairLink,
 		when:   func(f *Facts) bool { return f.Hold != HoldNone },
 		act:    explainOnly,
 		Why:    "both units answer 200 and the loser is held Down in the load balancer",
+	},
+}
+
+// stanceRows are a person's word, and our own doubt in ourselves.
+var stanceRows = []Row{
+	{
+		Name: "retired", Acts: "forget the pair", Alarm: AlarmNone, Remove: true,
+		Person: "Nothing.",
+		when:   func(f *Facts) bool { return f.Stance == StanceRetired },
+		act:    explainOnly,
+		Why:    "a person wants the pair forgotten, and nothing of ours stands any more",
 	},
 	{
 		Name: "paused", Acts: "explain", Alarm: AlarmNone,
 		Person: "Resume the pair when you are done.",
 		when:   func(f *Facts) bool { return f.Stance == StancePaused },
 		act:    explainOnly,
-		Why:    "a person paused the pair: it is watched and explained, nothing is done",
+		Why:    "a person paused the pair, or everything: it is watched and explained, nothing is done",
 	},
+	{
+		Name: "maintenance", Acts: "explain", Alarm: AlarmNone,
+		Person: "Resume the pair when the maintenance is over.",
+		when:   func(f *Facts) bool { return f.Stance == StanceMaintenance },
+		act:    explainOnly,
+		Why:    "a person is at work on one unit: its silence is expected, nothing is done",
+	},
+	{
+		Name: "blind", Acts: "explain", Alarm: AlarmUrgent,
+		Person: "Look at Tandem itself: its clock, its store, its network. It acts again a quiet minute after the last trouble.",
+		when:   func(f *Facts) bool { return f.Stance == StanceBlind },
+		act:    explainOnly,
+		Why:    "we do not trust ourselves, so nothing is done",
+	},
+}
+
+// doubtRows are for what is not understood or not believed yet.
+var doubtRows = []Row{
 	{
 		Name: "unclear", Acts: "explain", Alarm: AlarmNotice,
 		Person: "Compare the two units: check port, HA mode, and whether the load balancer's probe reaches both.",
@@ -126,12 +220,23 @@ var rows = []Row{
 		act:    explainOnly,
 		Why:    "it was not seen often enough in a row to be believed",
 	},
+}
+
+// explainRows are the situations in which no lever of ours helps.
+var explainRows = []Row{
 	{
 		Name: "unconfigured", Acts: "explain", Alarm: AlarmWarning,
 		Person: "Set up HA on both units (HA mode, partner, check port) and reboot them.",
 		when:   func(f *Facts) bool { return f.Situation == Unconfigured },
 		act:    explainOnly,
 		Why:    "a unit says that HA is not configured",
+	},
+	{
+		Name: "misconfigured", Acts: "explain", Alarm: AlarmUrgent,
+		Person: "Set HA mode, check port and partner as the pair file says (the partner is always the other unit), and reboot the unit.",
+		when:   func(f *Facts) bool { return f.Situation == Misconfigured },
+		act:    explainOnly,
+		Why:    "both units live, but one is set up otherwise than the pair file says, so HA does not work",
 	},
 	{
 		Name: "booting", Acts: "wait", Alarm: AlarmNone, Next: LookAgain,
@@ -141,11 +246,220 @@ var rows = []Row{
 		Why:    "a unit was started less than five minutes ago, and its silence does not count yet",
 	},
 	{
+		Name: "blind-path", Acts: "explain", Alarm: AlarmUrgent, Next: LookAgain,
+		Person: "Repair the way from Tandem to the units: network, peering, security group. The load balancer still reaches them.",
+		when:   func(f *Facts) bool { return f.Situation == Blind },
+		act:    explainOnly,
+		Why:    "neither unit answers us, but the load balancer's probe reaches one: we are the broken one",
+	},
+	{
+		Name: "flapping", Acts: "explain", Alarm: AlarmUrgent, Next: LookAgain,
+		Person: "Look at the unit whose check port comes and goes: load, restarts of its HA service, the network to it.",
+		when:   func(f *Facts) bool { return f.Situation == Flapping },
+		act:    explainOnly,
+		Why:    "what is seen changes too often to be believed, so nothing is done",
+	},
+	{
+		Name: "unconnected", Acts: "explain", Alarm: AlarmUrgent, Next: LookAgain,
+		Person: "Let 168.63.129.16 (service tag AzureLoadBalancer) reach the check port of both units: security group, routes, the unit's own access list.",
+		when:   func(f *Facts) bool { return f.Situation == Unpolled },
+		act:    explainOnly,
+		Why:    "the load balancer's probe does not reach a unit that lives: it serves nobody, or cannot take over",
+	},
+	{
+		Name: "version-mismatch", Acts: "explain", Alarm: AlarmWarning,
+		Person: "Bring both units to the same firmware, the standby first.",
+		when:   func(f *Facts) bool { return f.Situation == VersionMismatch },
+		act:    explainOnly,
+		Why:    "the units run different firmware, so neither settings nor a takeover can be trusted",
+	},
+	{
+		Name: "lying", Acts: "explain", Alarm: AlarmUrgent, Next: LookAgain,
+		Person: "Move the active state to the unit that forwards: reboot the one that does not.",
+		when:   func(f *Facts) bool { return f.Situation == Lying },
+		act:    explainOnly,
+		Why:    "the active unit answers 200 but fails a check that its partner passes: it does not forward, and the load balancer cannot know",
+	},
+	{
+		Name: "application-down", Acts: "explain", Alarm: AlarmUrgent,
+		Person: "Look at the application and the real servers first; if they are well, at the active unit: no partner proves that it would do better.",
+		when:   func(f *Facts) bool { return f.Situation == ApplicationDown },
+		act:    explainOnly,
+		Why:    "the active unit answers 200, but a check of the pair file fails and no partner passes it: a fault of the application is never a reason to move",
+	},
+}
+
+// fenceRows are for two units that both serve.
+var fenceRows = []Row{
+	{
+		Name: "both-active-observed", Acts: "explain", Alarm: AlarmUrgent,
+		Person: "Repair the link between the units, or set one of them Down in the load balancer until it is repaired.",
+		when:   func(f *Facts) bool { return f.Situation.BothServe() && f.Stance == StanceObserve },
+		act:    explainOnly,
+		Why:    "both units answer 200; in mode observe we only say so",
+	},
+	{
+		Name: "both-active-policy", Acts: "explain", Alarm: AlarmUrgent,
+		Person: "Repair the link between the units. To let Tandem fence, set failover.fence to ask or auto.",
+		when:   func(f *Facts) bool { return f.Situation.BothServe() && f.Permit == PermitNever },
+		act:    explainOnly,
+		Why:    "both units answer 200; the policy fence: never forbids to set one Down",
+	},
+	{
+		Name: "both-active-read", Acts: "read the load balancer", Alarm: AlarmUrgent, Next: LookAgain, ReadBalancers: true,
+		Person: "If this lasts, see why Resource Manager does not answer.",
+		when:   func(f *Facts) bool { return f.Situation.BothServe() && f.Obstacle == ObstacleUnread },
+		act:    explainOnly,
+		Why:    "both units answer 200; the load balancer must be read before anything is decided about it",
+	},
+	{
+		Name: "both-active-foreign", Acts: "explain", Alarm: AlarmUrgent,
+		Person: "Somebody set an admin state in the load balancer by hand. Clear it there when the maintenance is over.",
+		when:   func(f *Facts) bool { return f.Situation.BothServe() && f.Obstacle == ObstacleForeign },
+		act:    explainOnly,
+		Why:    "both units answer 200, and an admin state that is not ours stands on one of them: a person is at work",
+	},
+	{
+		Name: "both-active-no-loser", Acts: "explain", Alarm: AlarmUrgent,
+		Person: "Decide which unit shall serve and set the other one Down in the load balancer.",
+		when:   func(f *Facts) bool { return f.Situation.BothServe() && f.Obstacle == ObstacleNoLoser },
+		act:    explainOnly,
+		Why:    "both units answer 200, none is preferred, and it is not known which one served before",
+	},
+	{
+		Name: "both-active-unreachable", Acts: "explain", Alarm: AlarmUrgent, Next: LookAgain,
+		Person: "See that both units are in every pool, and that the load balancer's probe (168.63.129.16) reaches the one that shall serve.",
+		when:   func(f *Facts) bool { return f.Situation.BothServe() && f.Obstacle == ObstacleUnreachable },
+		act:    explainOnly,
+		Why:    "both units answer 200, but the load balancer does not carry both, or does not see the survivor as serving: a fence would leave nobody",
+	},
+	{
+		Name: "both-active-preference", Acts: "explain", Alarm: AlarmUrgent,
+		Person: "Set haprefered=0 on both units, or fence the second unit by hand.",
+		when:   func(f *Facts) bool { return f.Situation.BothServe() && f.Obstacle == ObstaclePreference },
+		act:    explainOnly,
+		Why:    "both units answer 200 and first should yield, but haprefered=0 was not read back from both units: after healing nobody would be left",
+	},
+	{
+		Name: "both-active-unproved", Acts: "look again", Alarm: AlarmUrgent, Next: LookAgain,
+		Person: "See why neither the units' API nor the load balancer's rule health confirms what the check ports say.",
+		when:   func(f *Facts) bool { return f.Situation.BothServe() && f.Obstacle == ObstacleUnproved },
+		act:    explainOnly,
+		Why:    "both units answer 200 on the check port, but no second kind of evidence confirms it freshly",
+	},
+	{
+		Name: "both-active-limited", Acts: "explain", Alarm: AlarmUrgent,
+		Person: "The last automatic move is too recent. Find the cause before you allow another; tandem ack ends the waiting.",
+		when:   func(f *Facts) bool { return f.Situation.BothServe() && f.Obstacle == ObstacleHoldDown },
+		act:    explainOnly,
+		Why:    "both units answer 200, but hold-down stops another automatic move so soon",
+	},
+	{
+		Name: "both-active-blocked", Acts: "block", Alarm: AlarmUrgent,
+		Person: "There were too many automatic moves in an hour. Find the cause, then run tandem ack.",
+		when:   func(f *Facts) bool { return f.Situation.BothServe() && f.Obstacle != ObstacleNone },
+		act:    block,
+		Why:    "both units answer 200, but automatic moves are blocked until a person acknowledges",
+	},
+	{
+		Name: "both-active-planned", Acts: "plan", Alarm: AlarmUrgent,
+		Person: "Approve the plan with tandem approve, or repair the link between the units.",
+		when:   func(f *Facts) bool { return f.Situation.BothServe() && f.Permit == PermitAsk },
+		act:    plan,
+		Why:    "both units answer 200; a fence is planned and waits for a person",
+	},
+	{
+		Name: "fence", Acts: "fence", Alarm: AlarmUrgent, Next: LookAgain,
+		Person: repairLink,
+		when:   func(f *Facts) bool { return f.Situation.BothServe() },
+		act:    pull,
+		Why:    "both units answer 200, freshly proved by two kinds of evidence: the loser is set Down so that one serves",
+	},
+}
+
+// leverRows are for the other levers: each is read for, held up, planned or
+// pulled. Where it may not be pulled at all, the rest rows explain.
+var leverRows = slices.Concat(
+	[]Row{{
+		Name: "balancer-unread", Acts: "read the load balancer", Alarm: AlarmWarning, Next: LookAgain, ReadBalancers: true,
+		Person: "If this lasts, see why Resource Manager does not answer.",
+		when:   func(f *Facts) bool { return f.Permit != PermitNever && f.Obstacle == ObstacleUnread },
+		act:    explainOnly,
+		Why:    "the load balancer must be read before anything is decided about it",
+	}},
+	leverRowsOf(LeverPrefer, "preference", AlarmWarning, AlarmNotice, [3]string{
+		"the units' preference is not what it must be, and cannot be set now",
+		"the units' preference is not what it must be; setting it is planned and waits for a person",
+		"the units' preference is set to what it must be",
+	}),
+	leverRowsOf(LeverUp, "up", AlarmUrgent, AlarmUrgent, [3]string{
+		"neither unit answers 200, and the one that is proved to forward cannot be set Up now",
+		"neither unit answers 200; setting the one Up that is proved to forward is planned and waits for a person",
+		"neither unit answers 200: the one that is proved to forward is set Up until one does",
+	}),
+	leverRowsOf(LeverStart, "start", AlarmUrgent, AlarmUrgent, [3]string{
+		"a unit's VM is switched off, and is not started",
+		"a unit's VM is switched off; starting it is planned and waits for a person",
+		"a unit's VM is switched off and no person did it: it is started",
+	}),
+	leverRowsOf(LeverRestart, "restart", AlarmUrgent, AlarmUrgent, [3]string{
+		"a unit has been silent for longer than a boot takes, and is not restarted",
+		"a unit has been silent for longer than a boot takes; restarting its VM is planned and waits for a person",
+		"a unit is down for certain, by our eyes and the load balancer's, and its partner serves: its VM is restarted",
+	}),
+	[]Row{
+		{
+			Name: "prove-refused", Acts: "explain", Alarm: AlarmWarning,
+			Person: "See that the pair is healthy, that no admin state stands on its units and that both are in every pool; then run tandem prove again.",
+			when:   func(f *Facts) bool { return f.Lever == LeverProve && f.Obstacle != ObstacleNone },
+			act:    refuseProof,
+			Why:    "a person asked for the lever proof, and it cannot be made now",
+		},
+		{
+			Name: "prove", Acts: "prove", Alarm: AlarmNone, Next: LookAgain,
+			Person: "Nothing; look at tandem status for the result.",
+			when:   func(f *Facts) bool { return f.Lever == LeverProve && f.Permit == PermitAct },
+			act:    pull,
+			Why:    "a person asked for the lever proof: a write with a wrong ETag, then Down on the standby and back",
+		},
+	},
+)
+
+// leverRowsOf are the three rows of a lever: held up, planned, pulled.
+func leverRowsOf(l Lever, name string, held, pulled Alarm, why [3]string) []Row {
+	return []Row{
+		{
+			Name: name + "-held", Acts: "explain", Alarm: held, Next: LookAgain,
+			Person: "See what stands in the way; it is named with the reason.",
+			when:   func(f *Facts) bool { return f.Lever == l && f.Permit != PermitNever && f.Obstacle != ObstacleNone },
+			act:    block,
+			Why:    why[0],
+		},
+		{
+			Name: name + "-planned", Acts: "plan", Alarm: held,
+			Person: "Approve the plan with tandem approve, or do it yourself.",
+			when:   func(f *Facts) bool { return f.Lever == l && f.Permit == PermitAsk },
+			act:    plan,
+			Why:    why[1],
+		},
+		{
+			Name: name, Acts: name, Alarm: pulled, Next: LookAgain,
+			Person: "Watch that it succeeds.",
+			when:   func(f *Facts) bool { return f.Lever == l && f.Permit == PermitAct },
+			act:    pull,
+			Why:    why[2],
+		},
+	}
+}
+
+// restRows are what is left to say.
+var restRows = []Row{
+	{
 		Name: "none-active", Acts: "explain", Alarm: AlarmUrgent, Next: LookAgain,
 		Person: "Look at both units now: neither answers 200 on its check port. Check power, HA mode, check port, and whether 168.63.129.16 may reach it.",
 		when:   func(f *Facts) bool { return f.Situation == NoneActive },
 		act:    explainOnly,
-		Why:    "neither unit answers 200; this release has no lever for that which is proved to be safe",
+		Why:    "neither unit answers 200, and no lever that is allowed would help",
 	},
 	{
 		Name: "degraded", Acts: "explain", Alarm: AlarmWarning,
@@ -155,85 +469,11 @@ var rows = []Row{
 		Why:    "one unit serves and the other is gone; the load balancer already sends new connections to the one that serves",
 	},
 	{
-		Name: "both-active-observed", Acts: "explain", Alarm: AlarmUrgent,
-		Person: "Repair the link between the units, or set one of them Down in the load balancer until it is repaired.",
-		when:   func(f *Facts) bool { return f.Situation == BothActive && f.Stance == StanceObserve },
+		Name: "foreign-admin-state", Acts: "explain", Alarm: AlarmWarning,
+		Person: "Somebody set an admin state on a unit in the load balancer. Clear it there when the maintenance is over: while it stands, the load balancer does not follow the units.",
+		when:   func(f *Facts) bool { return f.Foreign },
 		act:    explainOnly,
-		Why:    "both units answer 200; in mode observe we only say so",
-	},
-	{
-		Name: "both-active-policy", Acts: "explain", Alarm: AlarmUrgent,
-		Person: "Repair the link between the units. To let Tandem fence, set failover.fence to ask or auto.",
-		when: func(f *Facts) bool {
-			return f.Situation == BothActive && (f.Fence == Never || f.Fence == ConsentUnset)
-		},
-		act: explainOnly,
-		Why: "both units answer 200; the policy fence: never forbids to set one Down",
-	},
-	{
-		Name: "both-active-read", Acts: "read the load balancer", Alarm: AlarmUrgent, Next: LookAgain, ReadBalancers: true,
-		Person: "If this lasts, see why Resource Manager does not answer.",
-		when:   func(f *Facts) bool { return f.Situation == BothActive && f.Obstacle == ObstacleUnread },
-		act:    explainOnly,
-		Why:    "both units answer 200; the load balancer must be read before anything is decided about it",
-	},
-	{
-		Name: "both-active-foreign", Acts: "explain", Alarm: AlarmUrgent,
-		Person: "Somebody set an admin state in the load balancer by hand. Clear it there when the maintenance is over.",
-		when:   func(f *Facts) bool { return f.Situation == BothActive && f.Obstacle == ObstacleForeign },
-		act:    explainOnly,
-		Why:    "both units answer 200, and an admin state that is not ours stands on one of them: a person is at work",
-	},
-	{
-		Name: "both-active-no-loser", Acts: "explain", Alarm: AlarmUrgent,
-		Person: "Decide which unit shall serve and set the other one Down in the load balancer.",
-		when:   func(f *Facts) bool { return f.Situation == BothActive && f.Obstacle == ObstacleNoLoser },
-		act:    explainOnly,
-		Why:    "both units answer 200, none is preferred, and it is not known which one served before",
-	},
-	{
-		Name: "both-active-unreachable", Acts: "explain", Alarm: AlarmUrgent, Next: LookAgain,
-		Person: "See that both units are in every pool, and that the load balancer's probe (168.63.129.16) reaches the one that shall serve.",
-		when:   func(f *Facts) bool { return f.Situation == BothActive && f.Obstacle == ObstacleUnreachable },
-		act:    explainOnly,
-		Why:    "both units answer 200, but the load balancer does not carry both, or does not see the survivor as serving: a fence would leave nobody",
-	},
-	{
-		Name: "both-active-preference", Acts: "explain", Alarm: AlarmUrgent,
-		Person: "Set haprefered=0 on both units, or fence the second unit by hand.",
-		when:   func(f *Facts) bool { return f.Situation == BothActive && f.Obstacle == ObstaclePreference },
-		act:    explainOnly,
-		Why:    "both units answer 200 and first should yield, but haprefered=0 was not read back from both units: after healing nobody would be left",
-	},
-	{
-		Name: "both-active-limited", Acts: "explain", Alarm: AlarmUrgent,
-		Person: "The last automatic move is too recent, or there were too many in an hour. Find the cause before you allow another.",
-		when:   func(f *Facts) bool { return f.Situation == BothActive && f.Obstacle == ObstacleLimited },
-		act:    explainOnly,
-		Why:    "both units answer 200, but hold-down or the limit of moves per hour stops another automatic move",
-	},
-	{
-		Name: "both-active-unproved", Acts: "look again", Alarm: AlarmUrgent, Next: LookAgain,
-		Person: "See why neither the units' API nor the load balancer's rule health confirms what the check ports say.",
-		when:   func(f *Facts) bool { return f.Situation == BothActive && f.Proof != ProofTwoKinds },
-		act:    explainOnly,
-		Why:    "both units answer 200 on the check port, but no second kind of evidence confirms it freshly",
-	},
-	{
-		Name: "both-active-planned", Acts: "plan", Alarm: AlarmUrgent,
-		Person: "Repair the link between the units, or set the loser Down in the load balancer by hand, or set failover.fence to auto.",
-		when: func(f *Facts) bool {
-			return f.Situation == BothActive && (f.Stance == StanceRecommend || f.Fence == Ask)
-		},
-		act: plan,
-		Why: "both units answer 200; a fence is planned and waits for a person",
-	},
-	{
-		Name: "fence", Acts: "fence", Alarm: AlarmUrgent, Next: LookAgain,
-		Person: "Repair the link between the units: TCP on the check port must pass both ways.",
-		when:   func(f *Facts) bool { return f.Situation == BothActive },
-		act:    fence,
-		Why:    "both units answer 200, freshly proved by two kinds of evidence: the loser is set Down so that one serves",
+		Why:    "one unit serves and the other stands by, but an admin state that is not ours stands on one of them",
 	},
 	{
 		Name: "healthy", Acts: "nothing", Alarm: AlarmNone,
@@ -279,14 +519,59 @@ func Why(in *Input, d *Decision) string {
 
 func why(row *Row, in *Input, d *Decision) string {
 	words := row.Why
-	if d.Facts.Loser != RoleUnknown && d.Facts.Situation == BothActive {
-		words += fmt.Sprintf("; the loser is %s, %s", d.Facts.Loser, in.Definition.Units.Of(d.Facts.Loser).VM)
+	f := &d.Facts
+	if f.Unit != RoleUnknown && f.Situation.BothServe() {
+		words += fmt.Sprintf("; the loser is %s, %s", f.Unit, in.Definition.Units.Of(f.Unit).VM)
+	} else if f.Unit != RoleUnknown && f.Lever != LeverNone {
+		words += fmt.Sprintf("; it is about %s, %s", f.Unit, in.Definition.Units.Of(f.Unit).VM)
+	}
+	if f.Obstacle != ObstacleNone && f.Obstacle != ObstacleUnread && f.Lever != LeverFence {
+		words += "; in the way of " + f.Lever.String() + ": " + obstacleWords[f.Obstacle]
+	}
+	if f.Approved {
+		words += "; approved by " + approvedBy(in)
+	}
+	if f.Situation == Misconfigured || f.Situation.BothServe() {
+		if wrong := misconfigured(&in.Definition, &in.Observation); wrong != "" {
+			words += "; " + wrong
+		}
+	}
+	for _, r := range Roles {
+		if d.Record.Units[r.Index()].Platform.ByPerson && stopped(&in.Observation, &d.Record, r) {
+			words += fmt.Sprintf("; a person stopped %s, %s", r, in.Definition.Units.Of(r).VM)
+		}
+	}
+	if in.Blind != NotBlind {
+		words += "; " + in.Blind.String()
+	}
+	if f.Unproved && in.Definition.Mode == Auto && f.Stance == StanceRecommend {
+		words += "; mode auto waits for the lever proof (tandem prove)"
 	}
 	if s := d.Record.Suspicion; s.Count > 0 {
 		words += fmt.Sprintf("; %s was seen %d of %d times", s.Situation, s.Count,
 			needed(in.Definition.Failover, s.Situation, d.Record.Since.IsZero()))
 	}
 	return words
+}
+
+// obstacleWords say what stands in the way of a lever.
+var obstacleWords = map[Obstacle]string{
+	ObstacleUnderWay:    "it is being done already",
+	ObstacleForeign:     "an admin state that is not ours stands on a unit",
+	ObstacleNoLoser:     "it is not known which unit should yield",
+	ObstacleUnreachable: "not every pool holds both units, or the load balancer does not see the other one serving",
+	ObstaclePreference:  "second serves, and a preference for first would pull the active state away undrained",
+	ObstacleUnproved:    "the load balancer's own view and the partner's answer do not both confirm it",
+	ObstacleGrace:       "it has not lasted as long as a boot may take",
+	ObstacleHoldDown:    "the last automatic move is too recent",
+	ObstacleBlocked:     "there were too many; a person must look (tandem ack)",
+}
+
+func approvedBy(in *Input) string {
+	if p := in.Record.Plan; p != nil && p.Approved != nil {
+		return p.Approved.By
+	}
+	return "a person"
 }
 
 // Saw renders the evidence in its shortest form: the situation, and what each
@@ -302,6 +587,12 @@ func Saw(in *Input, d *Decision) string {
 			words += " (" + u.API.Report.State.String() + ")"
 		default:
 			words += " (API " + u.API.Answer.String() + ")"
+		}
+		if u.Service.Answer == ServiceFailed {
+			words += " (check " + u.Service.Check + " failed: " + u.Service.Detail + ")"
+		}
+		if p := d.Record.Units[r.Index()].Probed; p.Unreached && u.Check.Answer.Answered() {
+			words += " (the load balancer: " + p.Reason + ")"
 		}
 	}
 	return words

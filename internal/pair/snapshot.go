@@ -70,6 +70,7 @@ const (
 	EntryDecided = "decided" // body: Decided
 	EntryClosed  = "closed"  // body: Intent
 	EntryApplied = "applied" // body: Definition
+	EntryAsked   = "asked"   // body: Asked
 )
 
 // Decided is the journal's form of a decision: with its input it can be
@@ -79,6 +80,16 @@ type Decided struct {
 	Input    Input    `json:"input"`
 	Reason   string   `json:"reason"`
 	Person   string   `json:"person,omitempty"` // what a person can do
+}
+
+// Asked is the journal's form of a person's word about the pair.
+type Asked struct {
+	Word   string    `json:"word"` // pause, resume, approve, ack, prove, remove
+	By     string    `json:"by"`
+	Reason string    `json:"reason,omitempty"`
+	Until  time.Time `json:"until,omitzero"` // when a pause or an approval ends by itself
+	Unit   Role      `json:"unit,omitempty"` // the unit under maintenance
+	Plan   string    `json:"plan,omitempty"` // the hash of what was approved
 }
 
 // Entry is one row of a pair's journal; its kind tells what its body is.

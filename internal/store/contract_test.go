@@ -159,6 +159,8 @@ func testContract(t *testing.T, open func(t *testing.T) account) {
 		{"what is not there is not found, and what cannot be a name is invalid", testMissing},
 		{"a deleted pair leaves its epoch behind and nothing in the index", testDeleted},
 		{"a pair that leaves anything standing is not deleted", testNotDeleted},
+		{"everything is stopped for all workers until somebody lets it go", testStop},
+		{"a stop of a newer release is obeyed and not touched", testStopTooNew},
 		{"a lease is held by one owner at a time", testLease},
 		{"of thirty workers racing for a lease one wins", testLeaseRace},
 		{"a worker that lost its lease can do nothing more", testTwoWorkers},
@@ -381,8 +383,62 @@ func testNotDeleted(t *testing.T, a account) {
 	} {
 		name := fmt.Sprintf("edge-%d", i)
 		commit(t, a.Store, define(t, a.Store, definition(name, 10*i)), ch)
-		wantKind(t, a.Delete(t.Context(), name), pair.ErrBusy)
+		wantKind(t, a.Delete(t.Context(), name), pair.ErrConflict)
 		load(t, a.Store, name)
+	}
+}
+
+func testStop(t *testing.T, a account) {
+	ctx := t.Context()
+	define(t, a.Store, definition("edge-weu", 1))
+	stops := func(want *pair.Pause) {
+		t.Helper()
+		got, err := a.Stop(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		diff(t, got, want)
+	}
+	set := func(stop *pair.Pause) {
+		t.Helper()
+		if err := a.SetStop(ctx, stop); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stops(nil)
+	set(nil) // to let go what nobody stopped is fine
+	stops(nil)
+	set(&pair.Pause{Owner: "ann", Reason: "größere Arbeiten", Until: noon.Add(time.Hour + time.Microsecond)})
+	stops(&pair.Pause{Owner: "ann", Reason: "größere Arbeiten", Until: noon.Add(time.Hour)})
+	set(&pair.Pause{Owner: "bob", Reason: "still at it"})
+	stops(&pair.Pause{Owner: "bob", Reason: "still at it"})
+
+	if names := collect(t, a.Pairs(ctx)); !slices.Equal(names, []string{"edge-weu"}) {
+		t.Errorf("while everything is stopped the pairs are %v, want edge-weu alone", names)
+	}
+	if added, removed, err := a.Reindex(ctx); added+removed != 0 || err != nil {
+		t.Errorf("rebuilding the index adds %d and removes %d rows (%v), want none", added, removed, err)
+	}
+	_, err := a.Load(ctx, everyPair)
+	wantKind(t, err, pair.ErrInvalid) // no pair can have the name
+	stops(&pair.Pause{Owner: "bob", Reason: "still at it"})
+	set(nil)
+	stops(nil)
+}
+
+func testStopTooNew(t *testing.T, a account) {
+	ctx := t.Context()
+	if err := a.SetStop(ctx, &pair.Pause{Owner: "ann", Reason: "a newer way to stop"}); err != nil {
+		t.Fatal(err)
+	}
+	change(t, a.Store, tablePairs, everyPair, keyStop, func(props map[string]any) { props[propMinReader] = pair.Version + 1 })
+	stop, err := a.Stop(ctx)
+	if err != nil || !stop.In(noon) || stop.Owner != "ann" {
+		t.Errorf("got the stop %+v (%v), want ann's", stop, err)
+	}
+	wantKind(t, a.SetStop(ctx, nil), pair.ErrTooNew)
+	if stop, err := a.Stop(ctx); err != nil || stop == nil {
+		t.Errorf("got the stop %+v (%v) after the refusal, want ann's", stop, err)
 	}
 }
 

@@ -204,7 +204,7 @@ func sameDefinition(a, b pair.Definition) bool {
 
 // Delete removes a pair and leaves a tombstone with its epoch, above which a
 // pair of the same name continues. It can be repeated after an error. The
-// error is pair.ErrBusy while anything of the pair still stands that nobody
+// error is pair.ErrConflict while anything of the pair still stands that nobody
 // would look after: an admin state of ours, an open intent, an undelivered
 // post; and pair.ErrNotFound if there never was such a pair.
 //
@@ -246,7 +246,7 @@ func (s *Store) bury(ctx context.Context, p partition) (tombstone, error) {
 		return tombstone{}, err
 	}
 	if n, m, o := len(snap.Record.Admin), len(snap.Intents), len(snap.Outbox); n+m+o > 0 {
-		return tombstone{}, fmt.Errorf("%d admin states, %d intents and %d posts are left: %w", n, m, o, pair.ErrBusy)
+		return tombstone{}, fmt.Errorf("%d admin states, %d intents and %d posts are left: %w", n, m, o, pair.ErrConflict)
 	}
 	stone := tombstone{Epoch: snap.Record.Epoch, Generation: snap.Record.Lease.Generation, Definition: snap.Definition}
 	r, err := newRow(p.name, keyTombstone, stone)

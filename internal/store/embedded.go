@@ -68,6 +68,9 @@ type HandleOptions struct {
 	// the worker or to cut it off. It may wait, and an error that it returns
 	// ends the request before anything was done.
 	Gate func(ctx context.Context, write bool) error
+	// Tables, if not nil, stands around each request to a table, outside of
+	// Gate.
+	Tables TableGate
 }
 
 // Store returns a store over the account. Every worker of a lab has its own,
@@ -76,7 +79,11 @@ func (e *Embedded) Store(opts HandleOptions) *Store {
 	if opts.Now == nil {
 		opts.Now = e.now
 	}
-	return newStore(&handle{account: e, gate: opts.Gate}, opts.Now)
+	var b backend = &handle{account: e, gate: opts.Gate}
+	if opts.Tables != nil {
+		b = gatedTables{backend: b, gate: opts.Tables}
+	}
+	return newStore(b, opts.Now)
 }
 
 // Fail makes requests fail from now on; the zero Fault heals the account.

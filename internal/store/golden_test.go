@@ -75,6 +75,10 @@ func goldenPosts() []pair.Post {
 	}}
 }
 
+func goldenStop() *pair.Pause {
+	return &pair.Pause{Owner: "ann", Reason: "maintenance of the region", Until: noon.Add(2 * time.Hour)}
+}
+
 // writeGolden makes every kind of row and returns the account.
 func writeGolden(t *testing.T) (*Embedded, *Store) {
 	e := NewEmbedded(EmbeddedOptions{Now: func() time.Time { return noon }})
@@ -89,6 +93,9 @@ func writeGolden(t *testing.T) (*Embedded, *Store) {
 		t.Fatal(err)
 	}
 	if _, err := s.Once(t.Context(), "api", "POST /pairs/1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SetStop(t.Context(), goldenStop()); err != nil {
 		t.Fatal(err)
 	}
 	define(t, s, definition("gone", 8))
@@ -212,6 +219,11 @@ func TestTheGoldenRowsOfRelease1AreRead(t *testing.T) {
 	if first, err := s.Once(ctx, "api", "POST /pairs/1"); err != nil || first {
 		t.Errorf("a used key is new (%v)", err)
 	}
+	stop, err := s.Stop(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	diff(t, stop, goldenStop())
 	if got := define(t, s, definition("gone", 8)).Record.Epoch; got != 2 {
 		t.Errorf("got epoch %d after the tombstone, want 2", got)
 	}

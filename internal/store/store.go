@@ -35,7 +35,7 @@ type Store struct {
 
 // The tables, without their prefix.
 const (
-	tablePairs   = "pairs"   // partition: pair; rows: definition, record, intents, outbox, or a tombstone
+	tablePairs   = "pairs"   // partition: pair; rows: definition, record, intents, outbox, or a tombstone; and the stop of all pairs
 	tableJournal = "journal" // partition: pair; rows: entries, newest first
 	tableIndex   = "index"   // one partition; rows: pairs with their due time, claims on VMs, resources
 	tableOnce    = "once"    // partition: scope; rows: idempotency keys

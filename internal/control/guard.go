@@ -1,0 +1,103 @@
+package control
+
+import (
+	"context"
+	"fmt"
+
+	"tandem/internal/pair"
+)
+
+// answers asks both check ports now. The decision's evidence may be some
+// seconds old by the time of an effect.
+func (p *pass) answers(ctx context.Context) (answers [2]pair.CheckAnswer) {
+	asks := make([]func(), 0, 2)
+	for _, r := range pair.Roles {
+		asks = append(asks, func() { answers[r.Index()] = p.askCheckPort(ctx, &p.snap.Definition, r).Answer })
+	}
+	atOnce(asks)
+	return answers
+}
+
+// expired refuses what should have been done by now.
+func (p *pass) expired(i *pair.Intent) error {
+	if !i.Deadline.IsZero() && !p.now().Before(i.Deadline) {
+		return fmt.Errorf("its deadline %s has passed: %w", i.Deadline.Format("15:04:05"), errGuard)
+	}
+	return nil
+}
+
+// fenceAllowed looks once more at both units, right before the write of Down:
+// the last unit that serves is never set Down.
+func (p *pass) fenceAllowed(ctx context.Context, i *pair.Intent) error {
+	if err := p.expired(i); err != nil {
+		return err
+	}
+	for n, answer := range p.answers(ctx) {
+		if answer != pair.CheckServing {
+			return fmt.Errorf("%s answered %s just before the fence: %w", pair.Roles[n], answer, errGuard)
+		}
+	}
+	return nil
+}
+
+// proofAllowed wants the unit that is set Down to serve nobody, and the other
+// one to serve.
+func (p *pass) proofAllowed(ctx context.Context, i *pair.Intent) error {
+	if err := p.expired(i); err != nil {
+		return err
+	}
+	a := p.answers(ctx)
+	if down, up := a[i.Unit.Index()], a[i.Unit.Other().Index()]; down != pair.CheckIdle || up != pair.CheckServing {
+		return fmt.Errorf("%s answered %s and %s %s just before the proof: %w", i.Unit, down, i.Unit.Other(), up, errGuard)
+	}
+	return nil
+}
+
+// upAllowed wants nobody to answer 200, and the unit to prove that it forwards.
+func (p *pass) upAllowed(ctx context.Context, i *pair.Intent) error {
+	if err := p.expired(i); err != nil {
+		return err
+	}
+	a := p.answers(ctx)
+	if a[0] == pair.CheckServing || a[1] == pair.CheckServing {
+		return fmt.Errorf("first answered %s and second %s: %w", a[0], a[1], errGuard)
+	}
+	if seen := p.askService(ctx, &p.snap.Definition, i.Unit); seen.Answer != pair.ServicePassed {
+		return fmt.Errorf("%s did not pass check %q just before: %w", i.Unit, seen.Check, errGuard)
+	}
+	return nil
+}
+
+// preferenceAllowed keeps a preference for first from pulling the active state
+// away from a second unit that serves.
+func (p *pass) preferenceAllowed(ctx context.Context, i *pair.Intent) error {
+	if i.Prefer != pair.PreferFirst {
+		return nil
+	}
+	if a := p.answers(ctx); a[1] == pair.CheckServing {
+		return fmt.Errorf("second answered %s: %w", a[1], errGuard)
+	}
+	return nil
+}
+
+// startAllowed wants the VM to be switched off still.
+func (p *pass) startAllowed(ctx context.Context, i *pair.Intent) error {
+	seen, err := p.Platform.Power(ctx, p.snap.Definition.VMID(i.Unit))
+	switch {
+	case err != nil:
+		return err
+	case seen.Power != pair.PowerStopped && seen.Power != pair.PowerDeallocated:
+		return fmt.Errorf("the VM of %s is %s by now: %w", i.Unit, seen.Power, errGuard)
+	default:
+		return nil
+	}
+}
+
+// restartAllowed wants the partner to serve and the unit to be silent still.
+func (p *pass) restartAllowed(ctx context.Context, i *pair.Intent) error {
+	a := p.answers(ctx)
+	if up, down := a[i.Unit.Other().Index()], a[i.Unit.Index()]; up != pair.CheckServing || down.Answered() {
+		return fmt.Errorf("%s answered %s and %s %s just before the restart: %w", i.Unit.Other(), up, i.Unit, down, errGuard)
+	}
+	return nil
+}

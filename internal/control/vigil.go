@@ -1,0 +1,119 @@
+package control
+
+import (
+	"sync"
+	"time"
+
+	"tandem/internal/pair"
+)
+
+const (
+	// clockStep is how far the wall clock may move against the one that never
+	// steps; NTP slews by far less between two passes.
+	clockStep = 2 * time.Second
+	// quietFor is how long nothing may go wrong before we trust ourselves again:
+	// after any blind time the picture has to be stable first
+	// (ha-design-notes.md 10).
+	quietFor = time.Minute
+	// storeFaults within faultWindow are a burst.
+	storeFaults = 3
+	faultWindow = time.Minute
+	// fleetLeast is how many pairs must be unreachable at once, and more than
+	// half of those that were looked at, before our own network is the likelier
+	// cause (ha-design-notes.md 7).
+	fleetLeast  = 3
+	fleetWindow = time.Minute
+)
+
+// vigil watches this process itself: whether its clock, its speed, its store
+// and its network are such that what it sees can be trusted. All its times are
+// uptimes, because the wall clock is one of the suspects.
+type vigil struct {
+	mu      sync.Mutex
+	beaten  bool
+	wall    time.Time
+	uptime  time.Duration
+	trouble pair.BlindCause
+	until   time.Duration // blind until this uptime
+	faults  []time.Duration
+	looks   map[string]glance
+}
+
+// glance is the newest look at one pair.
+type glance struct {
+	at   time.Duration
+	dark bool // neither unit answered anything
+}
+
+// beat compares the two clocks.
+func (v *vigil) beat(now time.Time, uptime time.Duration) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if drift := now.Sub(v.wall) - (uptime - v.uptime); v.beaten && (drift > clockStep || drift < -clockStep) {
+		v.blindTo(pair.BlindClock, uptime)
+	}
+	v.beaten, v.wall, v.uptime = true, now, uptime
+}
+
+// stalled notes that something took far longer than it may.
+func (v *vigil) stalled(uptime time.Duration) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.blindTo(pair.BlindStall, uptime)
+}
+
+// storeFailed notes a fault of the store.
+func (v *vigil) storeFailed(uptime time.Duration) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	recent := v.faults[:0]
+	for _, at := range v.faults {
+		if uptime-at < faultWindow {
+			recent = append(recent, at)
+		}
+	}
+	v.faults = append(recent, uptime)
+	if len(v.faults) >= storeFaults {
+		v.blindTo(pair.BlindStore, uptime)
+	}
+}
+
+// looked notes whether a pair was dark to us.
+func (v *vigil) looked(name string, dark bool, uptime time.Duration) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.looks[name] = glance{uptime, dark}
+	if !dark {
+		return
+	}
+	all, bad := 0, 0
+	for n, g := range v.looks {
+		switch {
+		case uptime-g.at > fleetWindow:
+			delete(v.looks, n)
+		case g.dark:
+			bad++
+			all++
+		default:
+			all++
+		}
+	}
+	if bad >= fleetLeast && 2*bad > all {
+		v.blindTo(pair.BlindFleet, uptime)
+	}
+}
+
+// blindTo begins or prolongs a blind time. v.mu is held.
+func (v *vigil) blindTo(cause pair.BlindCause, uptime time.Duration) {
+	v.trouble, v.until = cause, uptime+quietFor
+}
+
+// blind is why nothing may be done now, if so.
+func (v *vigil) blind(uptime time.Duration) pair.BlindCause {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.trouble != pair.NotBlind && uptime < v.until {
+		return v.trouble
+	}
+	return pair.NotBlind
+}

@@ -1,0 +1,454 @@
+package pair
+
+import (
+	"slices"
+	"time"
+)
+
+// Lever is what a decision may pull, from the mildest to the strongest but for
+// the order in the code, which is that of their invention (DESIGN section 5).
+type Lever uint8
+
+// The levers.
+const (
+	LeverNone    Lever = iota
+	LeverFence         // set the loser of two active units Down
+	LeverPrefer        // set the preference of both units
+	LeverUp            // set a proved unit Up where neither answers 200
+	LeverStart         // start a VM that is stopped
+	LeverRestart       // restart a VM that is broken for certain
+	LeverProve         // prove that admin states work on this load balancer
+)
+
+// Levers lists every lever.
+var Levers = []Lever{LeverNone, LeverFence, LeverPrefer, LeverUp, LeverStart, LeverRestart, LeverProve}
+
+var leverNames = names{"none", "fence", "prefer", "up", "start", "restart", "prove"}
+
+func (l Lever) String() string               { return leverNames.text(uint8(l)) }
+func (l Lever) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// UnmarshalText reads the stored form.
+func (l *Lever) UnmarshalText(b []byte) error {
+	v, err := leverNames.parse("lever", b)
+	*l = Lever(v)
+	return err
+}
+
+// Permit is whether a lever may be pulled, by mode, policy and a person's word.
+type Permit uint8
+
+// The permits.
+const (
+	PermitNever Permit = iota // mode observe, or the policy says never
+	PermitAsk                 // a plan is stored and waits for a person
+	PermitAct
+)
+
+var permits = []Permit{PermitNever, PermitAsk, PermitAct}
+
+var permitNames = names{"never", "ask", "act"}
+
+func (p Permit) String() string               { return permitNames.text(uint8(p)) }
+func (p Permit) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads the stored form.
+func (p *Permit) UnmarshalText(b []byte) error {
+	v, err := permitNames.parse("permit", b)
+	*p = Permit(v)
+	return err
+}
+
+// Obstacle is what stands in the way of a lever, the first that was found.
+type Obstacle uint8
+
+// The obstacles.
+const (
+	ObstacleNone        Obstacle = iota
+	ObstacleUnderWay             // it is being done already
+	ObstacleUnread               // the load balancers were not read in this pass
+	ObstacleForeign              // somebody else's admin state stands on one of the units
+	ObstacleNoLoser              // it is not known who should yield
+	ObstacleUnreachable          // the load balancer does not carry both, or does not see the survivor serving
+	ObstaclePreference           // the preference would move the active state to the wrong unit
+	ObstacleUnproved             // the second kind of evidence is missing
+	ObstacleGrace                // it has not lasted long enough
+	ObstacleHoldDown             // the last move is too recent
+	ObstacleBlocked              // there were too many moves; a person must acknowledge
+)
+
+var obstacles = []Obstacle{
+	ObstacleNone, ObstacleUnderWay, ObstacleUnread, ObstacleForeign, ObstacleNoLoser, ObstacleUnreachable, ObstaclePreference,
+	ObstacleUnproved, ObstacleGrace, ObstacleHoldDown, ObstacleBlocked,
+}
+
+var obstacleNames = names{
+	"none", "under way", "balancers unread", "foreign admin state", "no loser", "survivor unreachable", "preference",
+	"unproved", "grace", "hold-down", "blocked",
+}
+
+func (o Obstacle) String() string               { return obstacleNames.text(uint8(o)) }
+func (o Obstacle) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// UnmarshalText reads the stored form.
+func (o *Obstacle) UnmarshalText(b []byte) error {
+	v, err := obstacleNames.parse("obstacle", b)
+	*o = Obstacle(v)
+	return err
+}
+
+// PowerPerDay is how often in a day we start or restart one VM. What does not
+// stay up after two starts has a cause that a third one does not mend.
+const PowerPerDay = 2
+
+// choice is a lever with the unit it acts on and the policy for it.
+type choice struct {
+	lever   Lever
+	unit    Role
+	consent Consent
+}
+
+// chooseLever picks the one lever that fits the situation, the mildest first.
+func chooseLever(in *Input, d *Decision) choice {
+	def, f := &in.Definition, &in.Definition.Failover
+	switch {
+	case d.Seen.BothServe():
+		return choice{LeverFence, loser(def, &d.Record), f.Fence}
+	case d.Seen == NoneActive:
+		return chooseForNone(in, d)
+	case d.Seen == Degraded:
+		return chooseForDegraded(in, d)
+	case d.Seen != Healthy:
+		return choice{}
+	case d.Record.Prove != nil:
+		return choice{LeverProve, servingAlone(&in.Observation).Other(), Allowed}
+	case preferenceDiffers(&in.Observation, def.HA.UnitPreference()):
+		return choice{LeverPrefer, RoleUnknown, Allowed}
+	default:
+		return choice{}
+	}
+}
+
+// chooseForNone picks the lever for a pair that nobody serves: what is switched
+// off is switched on; two standbys are told who shall serve; then a unit that
+// is proved to forward may be set Up. A restart is never automatic here,
+// because it wants a partner that serves.
+func chooseForNone(in *Input, d *Decision) choice {
+	seen, f := &in.Observation, &in.Definition.Failover
+	for _, r := range Roles {
+		if consent, ok := startable(seen, &d.Record, r, f.Start); ok {
+			return choice{LeverStart, r, consent}
+		}
+	}
+	if seen.Units[0].Check.Answer == CheckIdle && preferenceDiffers(seen, PreferFirst) {
+		return choice{LeverPrefer, RoleUnknown, Allowed}
+	}
+	if in.Definition.HA.StandbyForwards == ForwardsYes {
+		for _, r := range Roles {
+			if seen.Unit(r).Service.Answer == ServicePassed {
+				return choice{LeverUp, r, f.Up}
+			}
+		}
+	}
+	return choice{}
+}
+
+func chooseForDegraded(in *Input, d *Decision) choice {
+	gone := servingAlone(&in.Observation).Other()
+	if gone == RoleUnknown {
+		return choice{}
+	}
+	consent, ok := startable(&in.Observation, &d.Record, gone, in.Definition.Failover.Start)
+	switch {
+	case ok:
+		return choice{LeverStart, gone, consent}
+	case !in.Observation.Unit(gone).Lives() && power(&in.Observation, &d.Record, gone) == PowerRunning:
+		return choice{LeverRestart, gone, in.Definition.Failover.Restart}
+	default:
+		return choice{}
+	}
+}
+
+// power is the newest power state that is known of a silent unit.
+func power(seen *Observation, rec *Record, r Role) Power {
+	if p := seen.Unit(r).Power.Power; p != PowerUnknown {
+		return p
+	}
+	return rec.Units[r.Index()].Power.Power
+}
+
+// startable reports whether a VM is switched off and no person did that: a stop
+// by a person is an instruction. Where no event told who did it, a person is
+// asked.
+func startable(seen *Observation, rec *Record, r Role, consent Consent) (Consent, bool) {
+	e := rec.Units[r.Index()].Platform
+	switch {
+	case !stopped(seen, rec, r), e.ByPerson:
+		return Never, false
+	case e.Kind != EvidenceStopped && e.Kind != EvidenceUnavailable:
+		return min(consent, Ask), true
+	default:
+		return consent, true
+	}
+}
+
+func stopped(seen *Observation, rec *Record, r Role) bool {
+	p := power(seen, rec, r)
+	return !seen.Unit(r).Lives() && (p == PowerStopped || p == PowerDeallocated)
+}
+
+// preferenceDiffers reports whether a unit that tells its preference has
+// another one.
+func preferenceDiffers(seen *Observation, want Preference) bool {
+	for _, r := range Roles {
+		if p := seen.Unit(r).API.Report.Preferred; p != PreferenceUnknown && p != want {
+			return true
+		}
+	}
+	return false
+}
+
+// permit says whether the chosen lever may be pulled. Proving it is a person's
+// wish already.
+func permit(c choice, s Stance, approved bool) Permit {
+	switch {
+	case c.lever == LeverNone:
+		return PermitNever
+	case c.lever == LeverProve:
+		return PermitAct
+	case s != StanceAuto && s != StanceRecommend, c.consent == Never, c.consent == ConsentUnset:
+		return PermitNever
+	case approved, s == StanceAuto && c.consent == Allowed:
+		return PermitAct
+	default:
+		return PermitAsk
+	}
+}
+
+// obstacle finds the first thing that stands in the way of the chosen lever.
+// A person's approval passes the limits of automatic moves, and nothing else.
+func obstacle(c choice, in *Input, d *Decision, p Proof, approved bool) Obstacle {
+	def, rec, seen := &in.Definition, &d.Record, &in.Observation
+	var o Obstacle
+	switch c.lever {
+	case LeverNone:
+		return ObstacleNone
+	case LeverFence:
+		o = fenceObstacle(def, rec, seen, c.unit)
+	case LeverPrefer:
+		return preferObstacle(in, d)
+	case LeverUp:
+		o = upObstacle(def, rec, seen)
+	case LeverStart:
+		return startObstacle(in, rec, c.unit, d.At)
+	case LeverRestart:
+		return restartObstacle(in, d, c.unit)
+	case LeverProve:
+		return proveObstacle(def, rec, seen, c.unit)
+	}
+	switch {
+	case o != ObstacleNone:
+		return o
+	case c.lever == LeverFence && p != ProofTwoKinds:
+		return ObstacleUnproved
+	case approved:
+		return ObstacleNone
+	default:
+		return limited(def.Failover, rec, d.At)
+	}
+}
+
+func unread(def *Definition, seen *Observation) bool {
+	return len(seen.Balancers) == 0 || len(seen.Balancers) != len(def.LoadBalancers)
+}
+
+func fenceObstacle(def *Definition, rec *Record, seen *Observation, loser Role) Obstacle {
+	switch {
+	case unread(def, seen):
+		return ObstacleUnread
+	case foreign(def, rec, seen):
+		return ObstacleForeign
+	case loser == RoleUnknown:
+		return ObstacleNoLoser
+	case !fenceable(def, seen, loser):
+		return ObstacleUnreachable
+	case loser == First && !preferNone(seen):
+		return ObstaclePreference
+	default:
+		return ObstacleNone
+	}
+}
+
+// fenceable reports whether the survivor takes over wherever the loser is set
+// Down: it is in every pool that the loser is in, and no load balancer says
+// that its probe does not reach it. Without that a fence would empty a pool.
+func fenceable(def *Definition, seen *Observation, loser Role) bool {
+	down, up := def.Units.Of(loser).Address, def.Units.Of(loser.Other()).Address
+	pools := 0
+	for i := range seen.Balancers {
+		b := &seen.Balancers[i]
+		for _, h := range b.Health {
+			if h.Address == up && !h.Up {
+				return false
+			}
+		}
+		for _, p := range b.Pools {
+			hasLoser := slices.ContainsFunc(p.Members, func(m MemberSeen) bool { return m.Address == down })
+			if hasLoser && !slices.ContainsFunc(p.Members, func(m MemberSeen) bool { return m.Address == up }) {
+				return false
+			}
+			if hasLoser {
+				pools++
+			}
+		}
+	}
+	return pools > 0
+}
+
+// preferObstacle keeps the preference for first from pulling the active state
+// away from a second unit that serves: that is a move, and a drained one only
+// (DESIGN section 5, "a preference that we suspended stays suspended").
+func preferObstacle(in *Input, d *Decision) Obstacle {
+	switch {
+	case underWay(in, IntentPrefer, RoleUnknown):
+		return ObstacleUnderWay
+	case d.Seen != NoneActive && in.Definition.HA.UnitPreference() == PreferFirst && servingAlone(&in.Observation) != First:
+		return ObstaclePreference
+	case d.Seen == NoneActive:
+		return limited(in.Definition.Failover, &d.Record, d.At)
+	default:
+		return ObstacleNone
+	}
+}
+
+func upObstacle(def *Definition, rec *Record, seen *Observation) Obstacle {
+	switch {
+	case unread(def, seen):
+		return ObstacleUnread
+	case foreign(def, rec, seen):
+		return ObstacleForeign
+	default:
+		return ObstacleNone
+	}
+}
+
+func startObstacle(in *Input, rec *Record, r Role, now time.Time) Obstacle {
+	switch {
+	case underWay(in, IntentStart, r):
+		return ObstacleUnderWay
+	case poweredTooOften(rec, r, now):
+		return ObstacleBlocked
+	default:
+		return ObstacleNone
+	}
+}
+
+// restartObstacle asks for everything at once: only when the load balancer's own
+// view says that the unit is down and its partner is up, the partner answers us
+// too, and the silence has outlasted a boot (DESIGN section 5).
+func restartObstacle(in *Input, d *Decision, r Role) Obstacle {
+	seen := &in.Observation
+	switch {
+	case underWay(in, IntentRestart, r):
+		return ObstacleUnderWay
+	case d.At.Sub(d.Record.Since) < BootGrace || booting(seen, &d.Record, r):
+		return ObstacleGrace
+	case poweredTooOften(&d.Record, r, d.At):
+		return ObstacleBlocked
+	case unread(&in.Definition, seen):
+		return ObstacleUnread
+	case !fresh(seen, r.Other()) || !probedUp(seen, in.Definition.Units.Of(r.Other())) || !probedDown(seen, in.Definition.Units.Of(r)):
+		return ObstacleUnproved
+	default:
+		return ObstacleNone
+	}
+}
+
+func proveObstacle(def *Definition, rec *Record, seen *Observation, standby Role) Obstacle {
+	switch {
+	case unread(def, seen):
+		return ObstacleUnread
+	case foreign(def, rec, seen):
+		return ObstacleForeign
+	case standby == RoleUnknown || !fresh(seen, standby.Other()):
+		return ObstacleUnproved
+	case !fenceable(def, seen, standby):
+		return ObstacleUnreachable
+	default:
+		return ObstacleNone
+	}
+}
+
+func poweredTooOften(rec *Record, r Role, now time.Time) bool {
+	return len(since(rec.Units[r.Index()].Powered, now.Add(-24*time.Hour))) >= PowerPerDay
+}
+
+// underWay reports whether an intent of the kind is open, for the unit or, with
+// RoleUnknown, for any.
+func underWay(in *Input, kind IntentKind, r Role) bool {
+	return slices.ContainsFunc(in.Open, func(i Intent) bool {
+		return i.Kind == kind && (r == RoleUnknown || i.Unit == r)
+	})
+}
+
+// limited reports whether another automatic move has to wait, or has to be
+// asked for: too many in an hour stop them until a person acknowledges.
+func limited(f Failover, rec *Record, now time.Time) Obstacle {
+	recent := since(rec.Moves, now.Add(-time.Hour))
+	switch {
+	case rec.Block != nil || len(recent) >= f.MaxMovesPerHour && f.MaxMovesPerHour > 0:
+		return ObstacleBlocked
+	case len(recent) > 0 && now.Sub(recent[len(recent)-1]) < time.Duration(f.HoldDown):
+		return ObstacleHoldDown
+	default:
+		return ObstacleNone
+	}
+}
+
+// intentsOf are what pulling a lever means, without ids: for a plan as well as
+// for a decision.
+func intentsOf(c choice, in *Input, d *Decision) []Intent {
+	def := &in.Definition
+	switch c.lever {
+	case LeverFence:
+		return poolIntents(in, IntentFence, c.unit, AdminDown, d.At.Add(FenceFor))
+	case LeverUp:
+		return poolIntents(in, IntentUp, c.unit, AdminUp, d.At.Add(FenceFor))
+	case LeverProve:
+		return poolIntents(in, IntentProve, c.unit, AdminDown, d.At.Add(ProveFor))
+	case LeverStart:
+		return []Intent{{Kind: IntentStart, Unit: c.unit}}
+	case LeverRestart:
+		return []Intent{{Kind: IntentRestart, Unit: c.unit}}
+	case LeverPrefer:
+		want := def.HA.UnitPreference()
+		if d.Seen == NoneActive {
+			want = PreferFirst
+		}
+		var out []Intent
+		for _, r := range Roles {
+			if p := in.Observation.Unit(r).API.Report.Preferred; p != PreferenceUnknown && p != want {
+				out = append(out, Intent{Kind: IntentPrefer, Unit: r, Prefer: want})
+			}
+		}
+		return out
+	default:
+		return nil
+	}
+}
+
+// poolIntents are one intent for each pool that holds the unit.
+func poolIntents(in *Input, kind IntentKind, r Role, want AdminState, deadline time.Time) []Intent {
+	var out []Intent
+	address := in.Definition.Units.Of(r).Address
+	for _, lb := range in.Observation.Balancers {
+		for _, p := range lb.Pools {
+			for _, m := range p.Members {
+				if m.Address == address {
+					out = append(out, Intent{Kind: kind, LoadBalancer: lb.Name, Pool: p.Name, Unit: r, Want: want, Deadline: deadline})
+				}
+			}
+		}
+	}
+	return out
+}

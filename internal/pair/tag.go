@@ -1,0 +1,90 @@
+package pair
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A tag on the load balancer says what of ours stands on it: for a person in
+// the portal, and for a Tandem that lost its store. It is written before the
+// admin state and removed after it, so that no admin state of ours stands
+// without one.
+
+// TagName is the name of the tag of a pair.
+func TagName(pair string) string { return TagPrefix + pair }
+
+// tagText writes an admin state of ours as a tag's value, within the 256
+// characters that Azure allows.
+func tagText(h AdminHold) string {
+	lever := h.Lever
+	if lever == LeverNone {
+		lever = LeverFence
+	}
+	text := fmt.Sprintf("%s is %s until %s by decision %d (%s) of %s", h.Unit, h.State, h.Deadline.UTC().Format(time.RFC3339), h.Epoch, lever, h.Owner)
+	return text[:min(len(text), 256)]
+}
+
+// readTag reads what tagText wrote. What it cannot read was written by somebody
+// else, or by another release.
+func readTag(text string) (h AdminHold, ok bool) {
+	var unit, state, until, epoch, lever, owner string
+	rest := text
+	for _, part := range []struct {
+		into *string
+		end  string
+	}{{&unit, " is "}, {&state, " until "}, {&until, " by decision "}, {&epoch, " ("}, {&lever, ") of "}} {
+		var found bool
+		if *part.into, rest, found = strings.Cut(rest, part.end); !found {
+			return h, false
+		}
+	}
+	owner = rest
+	var errs [5]error
+	errs[0] = h.Unit.UnmarshalText([]byte(unit))
+	errs[1] = h.State.UnmarshalText([]byte(state))
+	h.Deadline, errs[2] = time.Parse(time.RFC3339, until)
+	h.Epoch, errs[3] = strconv.ParseUint(epoch, 10, 63)
+	errs[4] = h.Lever.UnmarshalText([]byte(lever))
+	h.Owner, h.Reason = owner, "read from a tag"
+	known := h.Unit != RoleUnknown && (h.State == AdminDown || h.State == AdminUp) && h.Lever != LeverNone
+	return h, known && !slices.ContainsFunc(errs[:], func(err error) bool { return err != nil })
+}
+
+// adopt takes over an admin state that a tag calls ours and the record does not
+// know: the store was lost or is another one. Its epoch counts on from there.
+func (d *Decision) adopt(in *Input) {
+	for i := range in.Observation.Balancers {
+		b := &in.Observation.Balancers[i]
+		h, ok := readTag(b.Tags[TagName(in.Definition.Name)])
+		if !ok || knows(&d.Record, in.Open, b.Name) {
+			continue
+		}
+		for _, p := range b.Pools {
+			if adminSeen(&in.Observation, b.Name, p.Name, in.Definition.Units.Of(h.Unit)) == h.State {
+				h.LoadBalancer, h.Pool, h.Landed, h.Since = b.Name, p.Name, true, d.At
+				d.hold(h)
+				d.Record.Epoch, d.Changed = max(d.Record.Epoch, h.Epoch), true
+			}
+		}
+	}
+}
+
+// tidy removes a tag of ours that speaks of nothing.
+func (d *Decision) tidy(in *Input) {
+	for i := range in.Observation.Balancers {
+		b := &in.Observation.Balancers[i]
+		if _, ok := readTag(b.Tags[TagName(in.Definition.Name)]); ok && !knows(&d.Record, in.Open, b.Name) {
+			d.tag(in, b.Name, "")
+		}
+	}
+}
+
+// knows reports whether something of ours stands on a load balancer by the
+// record, or is about to.
+func knows(rec *Record, open []Intent, balancer string) bool {
+	return slices.ContainsFunc(rec.Admin, func(h AdminHold) bool { return h.LoadBalancer == balancer }) ||
+		slices.ContainsFunc(open, func(i Intent) bool { return i.LoadBalancer == balancer })
+}
