@@ -71,7 +71,7 @@ func decisions(entries []pair.Entry, start time.Time) ([]Decision, error) {
 			one.Evidence = append(one.Evidence, e.Kind.String())
 		}
 		for _, i := range d.Decision.Intents {
-			one.Intents = append(one.Intents, fmt.Sprintf("%s %s in %s/%s", i.Kind, i.Unit, i.LoadBalancer, i.Pool))
+			one.Intents = append(one.Intents, i.String())
 		}
 		out = append(out, one)
 	}

@@ -2,14 +2,8 @@ package story
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
-	"log/slog"
-	"net/http"
-	"net/netip"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -17,12 +11,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"tandem"
-	"tandem/internal/api"
-	"tandem/internal/app"
-	"tandem/internal/azure/events"
 	"tandem/internal/lab"
 	"tandem/internal/lab/arm"
-	"tandem/internal/lab/host"
 	"tandem/internal/loadmaster"
 	"tandem/internal/store"
 )
@@ -55,6 +45,15 @@ func With(ctx context.Context, sc lab.Scenario, o Options) (Outcome, lab.Outage,
 			return err.Error()
 		}
 		return snap.Record.Situation.String()
+	}, Alarmed: func() string {
+		snap, err := journal.Load(context.WithoutCancel(ctx), pairName)
+		switch {
+		case err != nil:
+			return err.Error()
+		case snap.Record.Alarm == nil:
+			return "none"
+		}
+		return snap.Record.Alarm.Row
 	}})
 	if err != nil {
 		return Outcome{}, lab.Outage{}, nil, err
@@ -64,7 +63,11 @@ func With(ctx context.Context, sc lab.Scenario, o Options) (Outcome, lab.Outage,
 	if err != nil {
 		return Outcome{}, lab.Outage{}, nil, err
 	}
-	if err := attach(world, functions, account, o.Seed); err != nil {
+	s, err := newStage(world, account, o.Seed)
+	if err == nil {
+		err = s.attach(functions)
+	}
+	if err != nil {
 		return Outcome{}, lab.Outage{}, nil, err
 	}
 	if o.Expose != nil {
@@ -72,10 +75,7 @@ func With(ctx context.Context, sc lab.Scenario, o Options) (Outcome, lab.Outage,
 			return Outcome{}, lab.Outage{}, nil, err
 		}
 	}
-	applied := make(chan error, 1)
-	go func() { applied <- apply(ctx, world) }()
-	err = world.Run(ctx)
-	if err := errors.Join(err, <-applied); err != nil {
+	if err := run(ctx, world, s.operator, journal); err != nil {
 		return Outcome{}, lab.Outage{}, nil, fmt.Errorf("play story %s: %w", sc.Name, err)
 	}
 	entries, err := journal.Journal(context.WithoutCancel(ctx), pairName, 1000, "")
@@ -89,6 +89,24 @@ func With(ctx context.Context, sc lab.Scenario, o Options) (Outcome, lab.Outage,
 	out.Timeline = timeline(world.Transcript())
 	out.Failures = world.Failures()
 	return out, world.Outage(), published(world), nil
+}
+
+// run plays the story while the operator is at work.
+func run(ctx context.Context, world *lab.World, op *operator, kept *store.Store) error {
+	atWork, goHome := context.WithCancel(ctx)
+	defer goHome()
+	operated, proofs := make(chan error, 1), make(chan error, 1)
+	go func() { operated <- op.run(atWork) }()
+	go func() {
+		if world.Scenario.Unproved {
+			proofs <- nil
+			return
+		}
+		proofs <- prove(atWork, world, kept)
+	}()
+	err := world.Run(ctx)
+	goHome()
+	return errors.Join(err, <-operated, <-proofs)
 }
 
 // Without plays a story with the load balancer alone.
@@ -123,59 +141,6 @@ func Play(ctx context.Context, sc lab.Scenario, o Options) (Outcome, error) {
 	out.SplitSeconds = Compared{Tandem: with.Split.Seconds(), LoadBalancerOnly: without.Split.Seconds()}
 	out.Passed = len(out.Failures) == 0
 	return out, nil
-}
-
-// attach starts the function app with the program in it.
-func attach(world *lab.World, functions fs.FS, account *store.Embedded, seed uint64) error {
-	client, err := azureClient(world)
-	if err != nil {
-		return err
-	}
-	return world.Attach(lab.Program{
-		App:      functions,
-		Queues:   queues{account},
-		Settings: map[string]string{"AzureWebJobsStorage": "UseDevelopmentStorage=true"},
-		Launcher: &launcher{worker: world.Worker(), build: func(env host.Environment, id string) (*app.App, error) {
-			return app.New(app.Options{
-				Store: account.Store(store.HandleOptions{}), Secrets: secrets(world.Secrets()), Credential: credential{}, Cloud: azure(),
-				Client: client, DialContext: world.Worker().DialContext, Topic: "https://" + lab.TopicName + "/api/events", TopicKey: lab.TopicKey,
-				Own: events.Own{AppID: lab.Tandem.AppID, ObjectID: lab.Tandem.ObjectID}, Peers: []netip.Prefix{netip.PrefixFrom(world.Worker().Addr(), 32)},
-				Worker: id, Seed: seed, Log: slog.New(teller{tell: func(event string) { world.Log("tandem", event) }}),
-			})
-		}},
-	})
-}
-
-// apply defines the pair as an operator does, as soon as the app answers.
-func apply(ctx context.Context, world *lab.World) error {
-	c, err := api.NewClient("http://"+lab.AppName, "", &http.Client{Transport: &http.Transport{DialContext: world.Worker().DialContext, DisableKeepAlives: true}})
-	if err != nil {
-		return err
-	}
-	time.Sleep(time.Second + 7*time.Microsecond) // the host is ready by then
-	for range 50 {
-		if _, err = c.Apply(ctx, pairName, world.PairFile(), false); err == nil {
-			world.Log("operator", "applies the pair file of "+pairName)
-			return nil
-		}
-		select {
-		case <-time.After(200 * time.Millisecond):
-		case <-ctx.Done():
-			return nil // the story was stopped
-		}
-	}
-	return fmt.Errorf("apply the story's pair file: %w", err)
-}
-
-func azureClient(world *lab.World) (*http.Client, error) {
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(world.Authority()) {
-		return nil, errors.New("the lab's authority is no PEM certificate")
-	}
-	return &http.Client{Transport: &http.Transport{
-		DialContext: world.Worker().DialContext, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-		ForceAttemptHTTP2: false, DisableKeepAlives: true,
-	}}, nil
 }
 
 func azure() cloud.Configuration {

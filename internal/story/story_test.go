@@ -3,6 +3,7 @@ package story
 import (
 	"context"
 	"encoding/json"
+	"runtime/debug"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -33,8 +34,17 @@ func show(t *testing.T, o Outcome) {
 	t.Logf("decisions %s", b)
 }
 
+// collectLess lets the garbage of many worlds, of which little stays, be
+// collected less often until a test and those in it are over.
+func collectLess(t *testing.T) {
+	t.Helper()
+	was := debug.SetGCPercent(400)
+	t.Cleanup(func() { debug.SetGCPercent(was) })
+}
+
 // TestStories plays every story and demands what it expects.
 func TestStories(t *testing.T) {
+	collectLess(t)
 	all, err := lab.Scenarios()
 	if err != nil {
 		t.Fatal(err)
@@ -94,6 +104,7 @@ func TestSameSeedTellsTheSameStory(t *testing.T) {
 // what the references leave open in another way than they infer. The program
 // must come to the same end in all of them.
 func TestEveryAnswerToAnOpenQuestion(t *testing.T) {
+	collectLess(t)
 	sc, err := lab.ReadScenario("test", []byte(`
 name: short-cut
 summary: The link between the units is cut for two minutes.
