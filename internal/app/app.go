@@ -94,7 +94,7 @@ func New(o Options) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("assemble the program: %w", err)
 	}
-	routes, err := api.NewServer(api.Options{Store: o.Store, Log: o.Log})
+	routes, err := api.NewServer(api.Options{Store: o.Store, Log: o.Log, Now: o.Now, MaxMode: o.MaxMode})
 	if err != nil {
 		return nil, fmt.Errorf("assemble the program: %w", err)
 	}

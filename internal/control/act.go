@@ -48,6 +48,9 @@ type executor struct {
 	run func(*pass, context.Context, *pair.Intent) (after time.Duration, seen bool, err error)
 	// guard is asked right before an effect.
 	guard func(*pass, context.Context, *pair.Intent) error
+	// lever is what mode and policy must still allow when it is carried out;
+	// LeverNone is always allowed.
+	lever pair.Lever
 	// done changes the record when the effect was seen; nil changes nothing.
 	done func(*pass, *pair.Record, pair.Intent)
 	// waits: a write that lets fences and releases go first when many pairs want
@@ -62,21 +65,21 @@ type executor struct {
 func executorOf(kind pair.IntentKind) (e executor, known bool) {
 	switch kind {
 	case pair.IntentFence:
-		return executor{run: (*pass).setAdminState, guard: (*pass).fenceAllowed, done: landed}, true
+		return executor{run: (*pass).setAdminState, guard: (*pass).fenceAllowed, lever: pair.LeverFence, done: landed}, true
 	case pair.IntentRelease:
 		return executor{run: (*pass).setAdminState, guard: nothingAgainst, done: released, endless: true}, true
 	case pair.IntentTag:
 		return executor{run: (*pass).setTag, guard: nothingAgainst}, true
 	case pair.IntentUp:
-		return executor{run: (*pass).setAdminState, guard: (*pass).upAllowed, done: landed}, true
+		return executor{run: (*pass).setAdminState, guard: (*pass).upAllowed, lever: pair.LeverUp, done: landed}, true
 	case pair.IntentProve:
-		return executor{run: (*pass).proveLever, guard: (*pass).proofAllowed, done: shown, waits: true}, true
+		return executor{run: (*pass).proveLever, guard: (*pass).proofAllowed, lever: pair.LeverProve, done: shown, waits: true}, true
 	case pair.IntentPrefer:
-		return executor{run: (*pass).setPreference, guard: (*pass).preferenceAllowed, waits: true}, true
+		return executor{run: (*pass).setPreference, guard: (*pass).preferenceAllowed, lever: pair.LeverPrefer, waits: true}, true
 	case pair.IntentStart:
-		return executor{run: (*pass).startVM, guard: (*pass).startAllowed, done: powered, waits: true}, true
+		return executor{run: (*pass).startVM, guard: (*pass).startAllowed, lever: pair.LeverStart, done: powered, waits: true}, true
 	case pair.IntentRestart:
-		return executor{run: (*pass).restartVM, guard: (*pass).restartAllowed, done: powered, waits: true}, true
+		return executor{run: (*pass).restartVM, guard: (*pass).restartAllowed, lever: pair.LeverRestart, done: powered, waits: true}, true
 	default:
 		return executor{}, false
 	}
@@ -144,7 +147,10 @@ func (p *pass) step(ctx context.Context, i pair.Intent) (time.Duration, error) {
 	if !known {
 		return 0, fmt.Errorf("intent of kind %s: %w", i.Kind, pair.ErrTooNew)
 	}
-	if e.waits && i.Token == "" && i.State == pair.IntentOpen && !p.writes.AllowN(epoch0.Add(p.Uptime()), 1) {
+	if i.Token == "" && e.lever != pair.LeverNone && !pair.Licensed(&p.snap.Definition, e.lever, i.By, p.d.Facts.Stance) {
+		return 0, p.abandon(ctx, i, fmt.Errorf("the stance is %s by now, or the policy changed: %w", p.d.Facts.Stance, errGuard))
+	}
+	if e.waits && i.Token == "" && !p.writes.AllowN(epoch0.Add(p.Uptime()), 1) {
 		i.NotBefore = p.now().Add(pair.LookAgain)
 		return 0, p.keep(ctx, i, nil)
 	}

@@ -479,3 +479,51 @@ func TestManyPairsAtOnceAreOurOwnFault(t *testing.T) {
 		t.Error("blind for ever")
 	}
 }
+
+// TestAPersonsWordStopsWhatIsOpen: a start that could not be made yet is not
+// made any more once a person holds the pair.
+func TestAPersonsWordStopsWhatIsOpen(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, asking(func(d *pair.Definition) { auto(&d.Failover.Start) }))
+		w.passes(1)
+		w.switchOff(pair.Second, pair.PowerDeallocated)
+		w.platform.onAct = func() error { return fmt.Errorf("start: %w", pair.ErrBusy) }
+		d := definition()
+		if err := w.waker.Controller.Pass(t.Context(), edge, pair.Cause{Kind: pair.CauseVM, Evidence: []pair.Evidence{
+			{Kind: pair.EvidenceStopped, VM: d.VMID(pair.Second), At: time.Now()},
+			{Kind: pair.EvidenceUnavailable, VM: d.VMID(pair.Second), At: time.Now().Add(time.Second)},
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		if len(w.load().Intents) != 1 {
+			t.Fatalf("intents %v, want the start", w.load().Intents)
+		}
+		w.platform.onAct = nil
+		w.amend(func(rec *pair.Record) { rec.Pause = &pair.Pause{Owner: "ann"} })
+		w.run(2 * time.Minute)
+		if got := w.platform.acted; len(got) != 0 || len(w.load().Intents) != 0 {
+			t.Errorf("acted %v with intents %v while a person holds the pair", got, w.load().Intents)
+		}
+	})
+}
+
+// TestAPersonsStopIsRemembered: that the machine is unavailable follows from it,
+// and says nothing new.
+func TestAPersonsStopIsRemembered(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, asking(func(d *pair.Definition) { auto(&d.Failover.Start) }))
+		w.passes(1)
+		w.switchOff(pair.Second, pair.PowerDeallocated)
+		d := definition()
+		if err := w.waker.Controller.Pass(t.Context(), edge, pair.Cause{Kind: pair.CauseVM, Evidence: []pair.Evidence{
+			{Kind: pair.EvidenceStopped, ByPerson: true, VM: d.VMID(pair.Second), At: time.Now()},
+			{Kind: pair.EvidenceUnavailable, VM: d.VMID(pair.Second), At: time.Now().Add(time.Second)},
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		w.passes(3)
+		if got := w.platform.acted; len(got) != 0 {
+			t.Errorf("acted %v against a person's stop", got)
+		}
+	})
+}

@@ -38,10 +38,10 @@ func (p *pass) look(ctx context.Context) {
 		Stop: p.stopped(ctx), Blind: p.vigil.blind(p.Uptime()),
 	}
 	seen := &p.in.Observation
-	var asks []func()
+	asks := []func(){func() { p.askCheckPorts(ctx, d) }}
 	for _, r := range pair.Roles {
 		u := seen.Unit(r)
-		asks = append(asks, func() { u.Check = p.askCheckPort(ctx, d, r) }, func() { u.API = p.askAPI(ctx, d, r) })
+		asks = append(asks, func() { u.API = p.askAPI(ctx, d, r) })
 	}
 	atOnce(asks)
 	p.askServices(ctx, d)
@@ -54,12 +54,30 @@ func (p *pass) look(ctx context.Context) {
 	if dark || !seen.Units[0].Lives() || !seen.Units[1].Lives() {
 		p.readPower(ctx)
 	}
-	if due, health := p.balancersDue(dark); due {
+	if due, health := p.balancersDue(dark); due && len(seen.Balancers) == 0 {
 		p.readBalancers(ctx, health)
 	} else if dark {
 		p.mu.Lock()
 		seen.Balancers = p.memory().health
 		p.mu.Unlock()
+	}
+}
+
+// askCheckPorts asks both units. Where both answer 200, and this look may be the
+// one that makes us believe it, the load balancers are read at once: whatever
+// the units' API adds, a fence needs that reading, and it is the slowest part.
+func (p *pass) askCheckPorts(ctx context.Context, d *pair.Definition) {
+	seen, rec := &p.in.Observation, &p.snap.Record
+	asks := make([]func(), 0, 2)
+	for _, r := range pair.Roles {
+		u := seen.Unit(r)
+		asks = append(asks, func() { u.Check = p.askCheckPort(ctx, d, r) })
+	}
+	atOnce(asks)
+	both := seen.Units[0].Check.Answer == pair.CheckServing && seen.Units[1].Check.Answer == pair.CheckServing
+	believed := rec.Situation.BothServe() || rec.Suspicion.Count+1 >= d.Failover.ConfirmAfter
+	if both && believed && len(rec.Admin) == 0 && d.Mode >= pair.Recommend && d.Failover.Fence >= pair.Ask && rec.Pause == nil {
+		seen.Balancers = p.balancers(ctx, true)
 	}
 }
 
@@ -248,23 +266,26 @@ func tokenless(intents []pair.Intent) []pair.Intent {
 // cannot be read is left out, so the decision knows that it was not seen; a
 // quiet pair tries again in its turn.
 func (p *pass) readBalancers(ctx context.Context, health bool) {
-	seen := &p.in.Observation
-	health = health || len(p.snap.Record.Admin) == 0 && pair.Classify(&p.in.Definition, seen, &p.snap.Record).BothServe()
-	seen.Balancers = nil
+	p.in.Observation.Balancers = p.balancers(ctx, health)
+	p.refresh(ctx)
+}
+
+func (p *pass) balancers(ctx context.Context, health bool) []pair.BalancerSeen {
+	var seen []pair.BalancerSeen
 	for _, lb := range p.snap.Definition.LoadBalancers {
 		b, err := p.Platform.LoadBalancer(ctx, p.snap.Definition, lb, health)
 		if err != nil {
 			p.Log.WarnContext(ctx, "load balancer was not read", "pair", p.name, "loadBalancer", lb.Name, "error", err.Error())
 			continue
 		}
-		seen.Balancers = append(seen.Balancers, b)
+		seen = append(seen, b)
 	}
-	p.refresh(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m := p.memory()
 	m.readAt = p.Uptime()
 	if health {
-		m.healthAt, m.health = m.readAt, seen.Balancers
+		m.healthAt, m.health = m.readAt, seen
 	}
+	return seen
 }

@@ -155,8 +155,9 @@ type platform struct {
 	// takesWrong makes a write with a wrong ETag land, and slowHealth keeps the
 	// load balancer's view from following admin states.
 	takesWrong, slowHealth bool
-	proving                bool     // a Down on the standby is meant
-	acted                  []string // VM actions
+	proving                bool         // a Down on the standby is meant
+	acted                  []string     // VM actions
+	onAct                  func() error // may refuse one
 
 	begun, reads, polls, powers int
 	writes                      []pair.AdminChange // that were accepted
@@ -314,6 +315,11 @@ func (f *platform) BeginRestart(ctx context.Context, vm pair.ResourceID, last fu
 func (f *platform) act(ctx context.Context, what string, vm pair.ResourceID, last func(context.Context) error) (pair.Operation, error) {
 	if err := last(ctx); err != nil {
 		return pair.Operation{}, err
+	}
+	if f.onAct != nil {
+		if err := f.onAct(); err != nil {
+			return pair.Operation{}, err
+		}
 	}
 	f.mu.Lock()
 	f.acted = append(f.acted, what)

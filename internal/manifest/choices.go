@@ -18,6 +18,8 @@ func choices(t reflect.Type) []string {
 		return words(pair.PreferFirst, pair.PreferNone)
 	case reflect.TypeFor[pair.Failback]():
 		return words(pair.FailbackUnit, pair.FailbackManaged, pair.FailbackNever)
+	case reflect.TypeFor[pair.Scheme]():
+		return words(pair.HTTP, pair.HTTPS)
 	case reflect.TypeFor[pair.Forwards]():
 		return words(pair.ForwardsYes, pair.ForwardsNo, pair.ForwardsUnknown)
 	case reflect.TypeFor[pair.Consent]():

@@ -155,7 +155,7 @@ func (d *Decision) learn(in *Input) {
 			if in.Definition.VMID(r) != e.VM {
 				continue
 			}
-			if e.At.After(u.Platform.At) {
+			if e.At.After(u.Platform.At) && !followsFrom(e, u.Platform) {
 				u.Platform, d.Changed = e, true
 			}
 			if e.Kind == EvidenceStarted && e.At.After(u.StartedAt) {
@@ -171,6 +171,12 @@ func (d *Decision) learn(in *Input) {
 			d.Record.Foreign, d.Changed = f, true
 		}
 	}
+}
+
+// followsFrom reports whether newer evidence only tells what follows from what is
+// known: a machine that was stopped is unavailable, whoever stopped it.
+func followsFrom(e, known Evidence) bool {
+	return known.Kind == EvidenceStopped && (e.Kind == EvidenceUnavailable || e.Kind == EvidenceDegraded)
 }
 
 // learnOf remembers what the platform said of one unit: its power state while it
@@ -353,6 +359,7 @@ func pull(in *Input, d *Decision, c choice) {
 		d.tag(in, h.LoadBalancer, tagText(h))
 	}
 	for _, i := range intents {
+		i.By = owner
 		d.intend(in, i)
 	}
 	switch {
@@ -381,7 +388,7 @@ func again(in *Input, d *Decision, _ choice) {
 		d.tag(in, holds[n].LoadBalancer, tagText(holds[n]))
 	}
 	for _, h := range holds {
-		d.intend(in, Intent{Kind: IntentFence, LoadBalancer: h.LoadBalancer, Pool: h.Pool, Unit: h.Unit, Want: h.State, Deadline: h.Deadline})
+		d.intend(in, Intent{Kind: IntentFence, LoadBalancer: h.LoadBalancer, Pool: h.Pool, Unit: h.Unit, Want: h.State, Deadline: h.Deadline, By: h.Owner})
 	}
 	d.Record.Admin = holds
 }

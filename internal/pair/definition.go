@@ -134,7 +134,7 @@ type SecurityGroup struct {
 type Check struct {
 	Name   string `json:"name" jsonschema:"required" jsonschema_description:"Name of the check."`
 	Port   int    `json:"port" jsonschema:"required,minimum=1,maximum=65535" jsonschema_description:"Published port on the unit."`
-	Scheme string `json:"scheme,omitempty" jsonschema:"enum=http,enum=https" jsonschema_description:"http or https; https on port 443 and 8443 where nothing is said. The certificate is not verified, since it names the service and not the unit; nothing secret is sent."`
+	Scheme Scheme `json:"scheme,omitempty" jsonschema_description:"http or https; https on port 443 and 8443 where nothing is said. The certificate is not verified, since it names the service and not the unit; nothing secret is sent."`
 	Path   string `json:"path,omitempty" jsonschema:"default=/" jsonschema_description:"Request path."`
 	Expect int    `json:"expect,omitempty" jsonschema:"default=200,minimum=100,maximum=599" jsonschema_description:"Expected HTTP status."`
 }
@@ -228,11 +228,11 @@ func (f Failover) withDefaults() Failover {
 	return f
 }
 
-func usualScheme(port int) string {
+func usualScheme(port int) Scheme {
 	if port == 443 || port == 8443 {
-		return "https"
+		return HTTPS
 	}
-	return "http"
+	return HTTP
 }
 
 // UnitPreference is what haprefered must read on both units: first takes the

@@ -251,17 +251,33 @@ func stance(in *Input, rec *Record, unproved bool) Stance {
 	}
 }
 
-// licence reports whether mode and policy still allow what stands. What a
-// person approved stands as long as the policy still asks.
+// licence reports whether mode and policy still allow what stands.
 func licence(def *Definition, h AdminHold, s Stance) bool {
-	consent := def.Failover.Fence
-	switch h.Lever {
-	case LeverProve:
-		return true
+	lever := h.Lever
+	if lever == LeverNone {
+		lever = LeverFence
+	}
+	return Licensed(def, lever, h.Owner, s)
+}
+
+// Licensed reports whether mode and policy allow a lever, pulled for an owner.
+// What a person approved is allowed as long as the policy still asks; a proof is
+// a person's wish in every mode.
+func Licensed(def *Definition, l Lever, owner string, s Stance) bool {
+	consent := Allowed
+	switch l {
+	case LeverFence:
+		consent = def.Failover.Fence
 	case LeverUp:
 		consent = def.Failover.Up
+	case LeverStart:
+		consent = def.Failover.Start
+	case LeverRestart:
+		consent = def.Failover.Restart
+	case LeverProve:
+		return s >= StanceObserve
 	}
-	if h.Owner != OwnerTandem {
+	if owner != OwnerTandem && owner != "" {
 		return s >= StanceRecommend && consent >= Ask
 	}
 	return s == StanceAuto && consent == Allowed

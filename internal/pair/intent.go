@@ -81,6 +81,8 @@ type Intent struct {
 	Want         AdminState `json:"want,omitempty"`
 	Deadline     time.Time  `json:"deadline,omitzero"` // of the admin state that results
 	Reason       string     `json:"reason"`
+	// By is who wants it: a person who approved it, or OwnerTandem.
+	By string `json:"by,omitempty"`
 	// Rewrite has the write sent even where the state already reads as wanted,
 	// because an earlier write of ours may still be on its way.
 	Rewrite bool `json:"rewrite,omitempty"`

@@ -205,6 +205,28 @@ func (f *Forwards) UnmarshalText(b []byte) error {
 	return err
 }
 
+// Scheme is how a check of the pair file speaks to a published port.
+type Scheme uint8
+
+// The schemes; unset takes the usual one of the port.
+const (
+	SchemeUnset Scheme = iota
+	HTTP
+	HTTPS
+)
+
+var schemeNames = names{"unset", "http", "https"}
+
+func (s Scheme) String() string               { return schemeNames.text(uint8(s)) }
+func (s Scheme) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads the pair file's and the stored form.
+func (s *Scheme) UnmarshalText(b []byte) error {
+	v, err := schemeNames.parse("scheme", b)
+	*s = Scheme(v)
+	return err
+}
+
 // AdminState is the load balancer's override of its own probe for one backend
 // address (azure.md 1.5): None obeys the probe, Down refuses new flows, Up
 // ignores the probe.

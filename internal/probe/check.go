@@ -95,11 +95,11 @@ func (p *Prober) Check(ctx context.Context, unit netip.Addr, c pair.Check) Check
 // address returns the URL of a check. A path that would lead to another host,
 // such as "@elsewhere/", makes none.
 func address(unit netip.Addr, c pair.Check) (string, bool) {
-	scheme, path := cmp.Or(c.Scheme, "http"), cmp.Or(c.Path, "/")
-	if !unit.IsValid() || unit.Zone() != "" || c.Port < 1 || c.Port > 65535 || scheme != "http" && scheme != "https" || !strings.HasPrefix(path, "/") {
+	scheme, path := cmp.Or(c.Scheme, pair.HTTP), cmp.Or(c.Path, "/")
+	if !unit.IsValid() || unit.Zone() != "" || c.Port < 1 || c.Port > 65535 || scheme != pair.HTTP && scheme != pair.HTTPS || !strings.HasPrefix(path, "/") {
 		return "", false
 	}
-	target := scheme + "://" + netip.AddrPortFrom(unit.Unmap(), uint16(c.Port)).String() + path
+	target := scheme.String() + "://" + netip.AddrPortFrom(unit.Unmap(), uint16(c.Port)).String() + path
 	_, err := url.Parse(target)
 	return target, err == nil
 }

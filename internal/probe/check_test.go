@@ -53,12 +53,12 @@ func TestACheckComparesTheStatus(t *testing.T) {
 		{"words fail without a status", "SSH-2.0-OpenSSH_9.6\r\n", nil, probe.CheckFailed, 0, "an answer that is not the expected protocol"},
 		{"a header without end fails without a status", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", nil, probe.CheckFailed, 0, "an answer that is not the expected protocol"},
 		{"a closed connection without a word is refused", "", nil, probe.CheckRefused, 0, "refused"},
-		{"words instead of TLS fail without a status", "HTTP/1.1 400 Bad Request\r\n\r\n", func(c *pair.Check) { c.Scheme = "https" }, probe.CheckFailed, 0, "an answer that is not the expected protocol"},
+		{"words instead of TLS fail without a status", "HTTP/1.1 400 Bad Request\r\n\r\n", func(c *pair.Check) { c.Scheme = pair.HTTPS }, probe.CheckFailed, 0, "an answer that is not the expected protocol"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			unit := listen(t, func(c net.Conn) {
-				if tt.check != nil && shop(1, tt.check).Scheme == "https" {
+				if tt.check != nil && shop(1, tt.check).Scheme == pair.HTTPS {
 					_, _ = io.WriteString(c, tt.raw) // TLS is no request that could be read first
 					_, _ = io.Copy(io.Discard, c)
 					return
@@ -114,12 +114,12 @@ func TestACheckSpeaksTLSToAnyCertificate(t *testing.T) {
 	at := netip.MustParseAddrPort(server.Listener.Addr().String())
 	tests := []struct {
 		name   string
-		scheme string
+		scheme pair.Scheme
 		want   probe.CheckOutcome
 		status int
 	}{
-		{"with https the service answers, whatever its certificate says", "https", probe.CheckPassed, 204},
-		{"without it, it says that it wanted TLS", "", probe.CheckFailed, 400},
+		{"with https the service answers, whatever its certificate says", pair.HTTPS, probe.CheckPassed, 204},
+		{"without it, it says that it wanted TLS", pair.SchemeUnset, probe.CheckFailed, 400},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -147,8 +147,8 @@ func TestWhatACheckLearnsFromFailures(t *testing.T) {
 		{"a caller who gives up first learns nothing", mute, time.Second, probe.CheckUnknown, time.Second},
 	}
 	for _, tt := range tests {
-		for _, scheme := range []string{"http", "https"} {
-			t.Run(tt.name+" with "+scheme, func(t *testing.T) {
+		for _, scheme := range []pair.Scheme{pair.HTTP, pair.HTTPS} {
+			t.Run(tt.name+" with "+scheme.String(), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					ctx, cancel := context.WithCancel(t.Context())
 					defer cancel()
@@ -188,7 +188,7 @@ func TestACheckThatCannotBeMadeIsNotMade(t *testing.T) {
 		{"of an address with a zone", t.Context(), netip.MustParseAddr("fe80::1%eth0"), nil},
 		{"without a port", t.Context(), unitAddr.Addr(), func(c *pair.Check) { c.Port = 0 }},
 		{"of a port that is none", t.Context(), unitAddr.Addr(), func(c *pair.Check) { c.Port = 70000 }},
-		{"in another protocol", t.Context(), unitAddr.Addr(), func(c *pair.Check) { c.Scheme = "ftp" }},
+		{"in another protocol", t.Context(), unitAddr.Addr(), func(c *pair.Check) { c.Scheme = pair.Scheme(9) }},
 		{"of a path that leads to another host", t.Context(), unitAddr.Addr(), func(c *pair.Check) { c.Path = "@elsewhere/" }},
 		{"of a path that is none", t.Context(), unitAddr.Addr(), func(c *pair.Check) { c.Path = "/%zz" }},
 		{"of a path with a line break", t.Context(), unitAddr.Addr(), func(c *pair.Check) { c.Path = "/\r\nX: y" }},
@@ -233,7 +233,7 @@ func TestChecksOfSimulatedUnits(t *testing.T) {
 				}
 				units[0].Start(lab.Active)
 				units[1].Start(lab.Standby)
-				check := pair.Check{Name: "shop", Port: service, Scheme: "http", Path: "/healthz"}
+				check := pair.Check{Name: "shop", Port: service, Scheme: pair.HTTP, Path: "/healthz"}
 				for i, want := range tt.want {
 					if got := p.Check(t.Context(), addrs[i], check); got.Outcome != want {
 						t.Errorf("unit %d: got %+v, want %v", i+1, got, want)

@@ -27,8 +27,8 @@ import (
 const samples = 200
 
 // BenchmarkEventToManagerRequest measures how long it takes from an event to
-// the first request to Resource Manager, a reading, and to the one that asks it
-// for a fence, both units being active:
+// the first request to Resource Manager, a reading, and to the first that writes
+// to it, the tag that goes before a fence, both units being active:
 // the host's call of VMHealth, the queue message, the host's call of
 // ReconcilePair, and everything that the pass does before it writes. The
 // handlers, control and the SDK's clients are the real ones; units and Resource
@@ -99,6 +99,9 @@ func newFencing(b *testing.B) *fencing {
 	if _, err := c.Apply(b.Context(), pairName, world.PairFile(), false); err != nil {
 		b.Fatal(err)
 	}
+	if err := prove(b.Context(), world, f.store); err != nil {
+		b.Fatal(err)
+	}
 	world.Do(lab.Step{Do: "cut"})
 	f.waitForSplit(world)
 	f.event()
@@ -141,12 +144,12 @@ func (t *refusing) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch {
 	case r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/health"):
 		return healthOf(r), nil
-	case r.Method != http.MethodPut:
+	case r.Method != http.MethodPut && r.Method != http.MethodPatch:
 		return t.next.RoundTrip(r)
 	}
 	r = r.Clone(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) {
 		now := time.Now()
-		t.wrote.Store(&now)
+		t.wrote.CompareAndSwap(nil, &now)
 	}}))
 	r.Header.Set("If-Match", `W/"never"`)
 	return t.next.RoundTrip(r)

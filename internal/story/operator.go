@@ -1,19 +1,16 @@
 package story
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"tandem/internal/api"
 	"tandem/internal/lab"
+	"tandem/internal/pair"
 )
 
 const (
@@ -29,21 +26,19 @@ const (
 // the other, through the operator API.
 type operator struct {
 	world *lab.World
-	http  *http.Client
 	api   *api.Client
 	files map[string][]byte // the pair files as they were last edited, by pair
 	todo  chan lab.Step
 }
 
 func newOperator(world *lab.World) (*operator, error) {
-	o := &operator{
-		world: world, files: map[string][]byte{}, todo: make(chan lab.Step, operatorTodo),
-		http: &http.Client{Transport: &http.Transport{DialContext: world.Worker().DialContext, DisableKeepAlives: true}},
-	}
-	var err error
-	if o.api, err = api.NewClient("http://"+lab.AppName, "", o.http); err != nil {
+	client, err := api.NewClient("http://"+lab.AppName, "", &http.Client{
+		Transport: &http.Transport{DialContext: world.Worker().DialContext, DisableKeepAlives: true},
+	})
+	if err != nil {
 		return nil, err
 	}
+	o := &operator{world: world, api: client, files: map[string][]byte{}, todo: make(chan lab.Step, operatorTodo)}
 	for _, f := range world.PairFiles() {
 		o.files[f.Name] = f.YAML
 	}
@@ -108,22 +103,42 @@ func (o *operator) defineOne(ctx context.Context, f lab.PairFile) error {
 func (o *operator) command(ctx context.Context, verb string, st lab.Step) error {
 	ctx, cancel := context.WithTimeout(ctx, operatorPatience)
 	defer cancel()
-	path := "/api/pairs/" + url.PathEscape(st.Unit) + "/" + verb
-	switch {
-	case verb == "apply":
+	if verb == "apply" {
 		return o.apply(ctx, st)
-	case verb == "pause" && st.State == everyPair:
-		path = "/api/stop"
-	case verb == "resume" && st.State == everyPair:
-		path = "/api/go"
 	}
-	return o.post(ctx, path, map[string]string{
-		"by": lab.Person.Name, "reason": "story", "for": short(cmp.Or(st.For, operatorFor)),
-	})
+	word, name, ask := api.Word(verb), st.Unit, api.Ask{By: lab.Person.Name}
+	if st.State == everyPair {
+		word, name = everyPairs[word], ""
+	}
+	switch word {
+	case api.Pause, api.Stop:
+		ask.Reason, ask.For = "story", pair.Duration(cmp.Or(st.For, operatorFor))
+	case api.Remove:
+		ask.Reason = "story"
+	case api.Approve:
+		shown, err := o.api.Pair(ctx, name)
+		if err != nil {
+			return err
+		}
+		if shown.Plan == nil {
+			return errors.New("no plan waits")
+		}
+		ask.Plan = shown.Plan.Hash
+	}
+	if word == api.Pause && st.State != "" {
+		if err := ask.Unit.UnmarshalText([]byte(st.State)); err != nil {
+			return err
+		}
+	}
+	_, err := o.api.Ask(ctx, word, name, ask, false)
+	return err
 }
 
 // everyPair is the state of a step that is about all pairs at once.
 const everyPair = "all"
+
+// everyPairs are the words for all pairs at once, by those for one.
+var everyPairs = map[api.Word]api.Word{api.Pause: api.Stop, api.Resume: api.Go}
 
 // apply edits the pair file and applies it; the next edit builds on this one.
 func (o *operator) apply(ctx context.Context, st lab.Step) error {
@@ -136,41 +151,4 @@ func (o *operator) apply(ctx context.Context, st lab.Step) error {
 	}
 	o.files[st.Unit] = file
 	return nil
-}
-
-func (o *operator) post(ctx context.Context, path string, form any) error {
-	body, err := json.Marshal(form)
-	if err != nil {
-		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+lab.AppName+path, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := o.http.Do(req)
-	if err != nil {
-		return err
-	}
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
-	_ = resp.Body.Close() // read as far as anybody wants
-	if err != nil {
-		return fmt.Errorf("POST %s: read the answer: %w", path, err)
-	}
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return fmt.Errorf("POST %s: status %d: %s", path, resp.StatusCode, strings.TrimSpace(string(answer)))
-	}
-	return nil
-}
-
-// short writes a duration as people do: 10m, not 10m0s.
-func short(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
 }

@@ -24,6 +24,8 @@ type Outcome struct {
 	Failures      []string   `json:"failures,omitempty"`
 	Timeline      []Moment   `json:"timeline"`
 	Decisions     []Decision `json:"decisions"`
+	// Entries is the pair's journal, newest first, where it was asked for.
+	Entries []pair.Entry `json:"entries,omitempty"`
 }
 
 // Compared holds one measurement with Tandem and with the load balancer alone.

@@ -25,6 +25,8 @@ type Options struct {
 	// Expose, if not nil, is called with the world before the story begins, to
 	// open it to programs outside. It must not be used in virtual time.
 	Expose func(context.Context, *lab.World) error
+	// Journal keeps the journal in the outcome, as tandem replay reads it.
+	Journal bool
 	// Paced, if not nil, is called when the story with the program begins and
 	// holds it to real time until the function that it returns is called.
 	Paced func() (end func())
@@ -85,6 +87,9 @@ func With(ctx context.Context, sc lab.Scenario, o Options) (Outcome, lab.Outage,
 	out := Outcome{Scenario: sc.Name, Seed: o.Seed, Writes: world.Writes()}
 	if out.Decisions, err = decisions(entries, start); err != nil {
 		return Outcome{}, lab.Outage{}, nil, err
+	}
+	if o.Journal {
+		out.Entries = entries
 	}
 	out.Timeline = timeline(world.Transcript())
 	out.Failures = world.Failures()

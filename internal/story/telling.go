@@ -28,6 +28,9 @@ func (t teller) Handle(_ context.Context, r slog.Record) error {
 	var rest []string
 	each := func(a slog.Attr) bool {
 		facts[a.Key] = a.Value.String()
+		if list, ok := a.Value.Any().([]string); ok {
+			facts[a.Key] = strings.Join(list, ", ")
+		}
 		rest = append(rest, a.Key+"="+a.Value.String())
 		return true
 	}
@@ -53,8 +56,8 @@ func passWords(f map[string]string) string {
 	if f["row"] != "" {
 		lines = append(lines, "sees "+f["saw"], "decides "+f["row"]+", because "+f["why"])
 	}
-	if done := strings.Trim(f["done"], "[]"); done != "" {
-		lines = append(lines, "has seen it done: "+done)
+	if f["done"] != "" {
+		lines = append(lines, "has seen it done: "+f["done"])
 	}
 	if f["error"] != "" {
 		lines = append(lines, "met an error: "+f["error"])

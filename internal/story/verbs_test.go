@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"tandem/internal/api"
 	"tandem/internal/lab"
 	"tandem/internal/pair"
 )
@@ -293,36 +294,48 @@ type answering func(*http.Request) *http.Response
 func (f answering) RoundTrip(r *http.Request) (*http.Response, error) { return f(r), nil }
 
 func TestTheOperatorsCommands(t *testing.T) {
+	const plan = `{"v":1,"name":"edge-weu","plan":{"hash":"abc"}}`
 	tests := []struct {
 		name   string
 		step   lab.Step
+		shown  string // of the pair
 		status int
 		path   string
 		body   string
 		fails  string
 	}{
-		{"a pause says how long", lab.Step{Do: "pause", Unit: "edge-weu", For: time.Hour}, 200, "/api/pairs/edge-weu/pause", `{"by":"operator@example.com","for":"1h","reason":"story"}`, ""},
-		{"ten minutes where nothing is said", lab.Step{Do: "approve", Unit: "edge-weu"}, 202, "/api/pairs/edge-weu/approve", `{"by":"operator@example.com","for":"10m","reason":"story"}`, ""},
-		{"every pair is stopped", lab.Step{Do: "pause", Unit: "edge-weu", State: "all", For: 90 * time.Second}, 200, "/api/stop", `{"by":"operator@example.com","for":"1m30s","reason":"story"}`, ""},
-		{"every pair goes on", lab.Step{Do: "resume", Unit: "edge-weu", State: "all"}, 200, "/api/go", "", ""},
-		{"one pair is resumed", lab.Step{Do: "resume", Unit: "edge-weu"}, 200, "/api/pairs/edge-weu/resume", "", ""},
-		{"what blocks is acknowledged", lab.Step{Do: "ack", Unit: "edge-weu"}, 204, "/api/pairs/edge-weu/ack", "", ""},
-		{"the lever is proved", lab.Step{Do: "prove", Unit: "edge-weu"}, 200, "/api/pairs/edge-weu/prove", "", ""},
-		{"another pair is removed", lab.Step{Do: "remove", Unit: "edge-two"}, 200, "/api/pairs/edge-two/remove", "", ""},
-		{"a refusal is a failure", lab.Step{Do: "approve", Unit: "edge-weu"}, 409, "/api/pairs/edge-weu/approve", "", "status 409: no plan waits"},
+		{"a pause says how long", lab.Step{Do: "pause", Unit: "edge-weu", For: time.Hour}, plan, 200, "/api/pairs/edge-weu/pause", `{"by":"operator@example.com","reason":"story","for":"1h0m0s"}`, ""},
+		{"ten minutes where nothing is said", lab.Step{Do: "pause", Unit: "edge-weu"}, plan, 200, "/api/pairs/edge-weu/pause", `{"by":"operator@example.com","reason":"story","for":"10m0s"}`, ""},
+		{"a maintenance is of one unit", lab.Step{Do: "pause", Unit: "edge-weu", State: "second"}, plan, 200, "/api/pairs/edge-weu/pause", `{"by":"operator@example.com","reason":"story","for":"10m0s","unit":"second"}`, ""},
+		{"a unit that is none is refused", lab.Step{Do: "pause", Unit: "edge-weu", State: "third"}, plan, 200, "", "", "third"},
+		{"every pair is stopped", lab.Step{Do: "pause", Unit: "edge-weu", State: "all", For: 90 * time.Second}, plan, 200, "/api/stop", `{"by":"operator@example.com","reason":"story","for":"1m30s"}`, ""},
+		{"every pair goes on", lab.Step{Do: "resume", Unit: "edge-weu", State: "all"}, plan, 200, "/api/go", `{"by":"operator@example.com"}`, ""},
+		{"one pair is resumed", lab.Step{Do: "resume", Unit: "edge-weu"}, plan, 200, "/api/pairs/edge-weu/resume", `{"by":"operator@example.com"}`, ""},
+		{"what blocks is acknowledged", lab.Step{Do: "ack", Unit: "edge-weu"}, plan, 200, "/api/pairs/edge-weu/ack", `{"by":"operator@example.com"}`, ""},
+		{"the lever is proved", lab.Step{Do: "prove", Unit: "edge-weu"}, plan, 200, "/api/pairs/edge-weu/prove", `{"by":"operator@example.com"}`, ""},
+		{"another pair is removed", lab.Step{Do: "remove", Unit: "edge-two"}, plan, 200, "/api/pairs/edge-two/remove", `{"by":"operator@example.com","reason":"story"}`, ""},
+		{"the plan that waits is approved", lab.Step{Do: "approve", Unit: "edge-weu"}, plan, 200, "/api/pairs/edge-weu/approve", `{"by":"operator@example.com","plan":"abc"}`, ""},
+		{"without a plan nothing is approved", lab.Step{Do: "approve", Unit: "edge-weu"}, `{}`, 200, "", "", "no plan waits"},
+		{"a refusal is a failure", lab.Step{Do: "ack", Unit: "edge-weu"}, plan, 409, "/api/pairs/edge-weu/ack", "", "nothing is blocked"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var path, body string
-			o := &operator{http: &http.Client{Transport: answering(func(r *http.Request) *http.Response {
+			client, err := api.NewClient("http://"+lab.AppName, "", &http.Client{Transport: answering(func(r *http.Request) *http.Response {
 				b, _ := io.ReadAll(r.Body)
-				path, body = r.URL.Path, string(b)
-				if r.Method != http.MethodPost || r.ContentLength != int64(len(b)) || r.Host != lab.AppName {
-					t.Errorf("%s to %s with length %d", r.Method, r.Host, r.ContentLength)
+				status, answer := tt.status, `{"v":1,"kind":"conflict","status":409,"detail":"nothing is blocked"}`
+				if r.Method == http.MethodGet {
+					status, answer = http.StatusOK, tt.shown
+				} else {
+					path, body = r.URL.Path, string(b)
 				}
-				return &http.Response{StatusCode: tt.status, Body: io.NopCloser(strings.NewReader("no plan waits\n")), Request: r}
-			})}}
-			err := o.command(context.WithoutCancel(t.Context()), tt.step.Do, tt.step)
+				return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(answer)), Request: r}
+			})})
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := &operator{api: client}
+			err = o.command(context.WithoutCancel(t.Context()), tt.step.Do, tt.step)
 			if got := err != nil; got != (tt.fails != "") || got && !strings.Contains(err.Error(), tt.fails) {
 				t.Errorf("got %v, want %q", err, tt.fails)
 			}
