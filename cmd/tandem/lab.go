@@ -23,6 +23,7 @@ const demo = "partner-link-cut"
 // labFlags are the flags of the lab.
 type labFlags struct {
 	list, questions bool
+	journal         bool
 	scenario        string
 	speed           float64
 	seed            uint64
@@ -50,6 +51,7 @@ Exit code 1 means that an expectation of the story was not met.`,
   tandem lab --list
   tandem lab --scenario first-crashes --speed 60
   tandem lab --scenario partner-link-cut --option second-write=refused -o json
+  tandem lab -o json --journal > story.json
   tandem lab --scenario healthy-hour --proxy 127.0.0.1:3128
   curl --proxy 127.0.0.1:3128 http://10.0.0.4:8444/`,
 		Args: cobra.NoArgs,
@@ -57,6 +59,7 @@ Exit code 1 means that an expectation of the story was not met.`,
 	}
 	cmd.Flags().BoolVar(&f.list, "list", false, "list the stories")
 	cmd.Flags().BoolVar(&f.questions, "list-options", false, "list the behaviours that no document settles, and their answers")
+	cmd.Flags().BoolVar(&f.journal, "journal", false, "with -o json: the pair's journal too, for tandem replay")
 	cmd.Flags().StringVar(&f.scenario, "scenario", demo, "story to play")
 	cmd.Flags().Float64Var(&f.speed, "speed", 30, "how many times faster than real time; 0 does not hold it back")
 	cmd.Flags().Uint64Var(&f.seed, "seed", 1, "seed of everything random")
@@ -160,7 +163,7 @@ func (c *console) listQuestions(cmd *cobra.Command) error {
 // play plays a story in virtual time, held to --speed where it is told as it
 // happens. Ctrl-C ends it between two moments of the story.
 func (c *console) play(ctx context.Context, sc lab.Scenario, f labFlags, aloud bool) (out story.Outcome, err error) {
-	o := story.Options{Seed: f.seed}
+	o := story.Options{Seed: f.seed, Journal: f.journal}
 	var clock *bubble.Clock
 	if aloud {
 		fmt.Fprintf(c.out, "%s (seed %d)\n%s\n\n", c.paint(bold, sc.Name), f.seed, sc.Summary)

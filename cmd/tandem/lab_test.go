@@ -125,29 +125,64 @@ func TestAStoryThatDoesNotEndAsExpectedFails(t *testing.T) {
 	}
 }
 
-func TestAStoryInRealTimeIsOpenToOtherProgramsUntilInterrupted(t *testing.T) {
-	t.Parallel()
+// running is the program in a process of its own, as it goes.
+type running struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	out  *bufio.Scanner
+	rest io.Reader
+	errs strings.Builder
+}
+
+// start starts the program; it is ended at the latest with the test.
+func start(t *testing.T, args ...string) *running {
+	t.Helper()
+	program := binary(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, binary(t), "lab", "--scenario", "healthy-hour", "--proxy", "127.0.0.1:0")
-	var errs strings.Builder
-	cmd.Stderr = &errs
-	out, err := cmd.StdoutPipe()
+	t.Cleanup(cancel)
+	r := &running{t: t, cmd: exec.CommandContext(ctx, program, args...)}
+	r.cmd.Stderr = &r.errs
+	out, err := r.cmd.StdoutPipe()
 	if err == nil {
-		err = cmd.Start()
+		err = r.cmd.Start()
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines := bufio.NewScanner(out)
-	address := ""
-	for address == "" && lines.Scan() {
-		if found := regexp.MustCompile(`^proxy on (\S+): curl`).FindStringSubmatch(lines.Text()); found != nil {
-			address = found[1]
+	r.out, r.rest = bufio.NewScanner(out), out
+	return r
+}
+
+// line reads until a line that matches and returns what its groups found.
+func (r *running) line(form string) []string {
+	r.t.Helper()
+	wanted := regexp.MustCompile(form)
+	for r.out.Scan() {
+		if found := wanted.FindStringSubmatch(r.out.Text()); found != nil {
+			return found
 		}
 	}
+	r.t.Fatalf("the program ended without a line like %s: %s", form, r.errs.String())
+	return nil
+}
+
+// interrupt presses Ctrl-C and returns how the program ended.
+func (r *running) interrupt() answer {
+	r.t.Helper()
+	if err := r.cmd.Process.Signal(os.Interrupt); err != nil {
+		r.t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, r.rest) // else it might wait for its reader
+	_ = r.cmd.Wait()                   // the exit code says it
+	return answer{code: r.cmd.ProcessState.ExitCode(), err: r.errs.String()}
+}
+
+func TestAStoryInRealTimeIsOpenToOtherProgramsUntilInterrupted(t *testing.T) {
+	t.Parallel()
+	r := start(t, "lab", "--scenario", "healthy-hour", "--proxy", "127.0.0.1:0")
+	address := r.line(`^proxy on (\S+): curl`)[1]
 	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: address}), DisableKeepAlives: true}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://10.0.0.4:8444/", http.NoBody)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://10.0.0.4:8444/", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,38 +194,16 @@ func TestAStoryInRealTimeIsOpenToOtherProgramsUntilInterrupted(t *testing.T) {
 	if resp.StatusCode != http.StatusOK {
 		t.Errorf("the first unit's check port answers %d through the proxy", resp.StatusCode)
 	}
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	_, _ = io.Copy(io.Discard, out) // else it might wait for its reader
-	if err := cmd.Wait(); err != nil || errs.Len() > 0 {
-		t.Errorf("after Ctrl-C: %v, %s", err, errs.String())
+	if got := r.interrupt(); got != (answer{code: exitDone}) {
+		t.Errorf("after Ctrl-C: %+v", got)
 	}
 }
 
 func TestCtrlCEndsAStory(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, binary(t), "lab", "--scenario", "first-crashes", "--speed", "10")
-	var errs strings.Builder
-	cmd.Stderr = &errs
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() && !strings.Contains(lines.Text(), "00:00:") {
-	}
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	_, _ = io.Copy(io.Discard, out) // else it might wait for its reader
-	_ = cmd.Wait()                  // the exit code is looked at below
-	if code := cmd.ProcessState.ExitCode(); code != exitFailed || errs.String() != "tandem: stopped\n" {
-		t.Errorf("exit code %d, %q", code, errs.String())
+	r := start(t, "lab", "--scenario", "first-crashes", "--speed", "10")
+	r.line("00:00:")
+	if got := r.interrupt(); got != (answer{code: exitFailed, err: "tandem: stopped\n"}) {
+		t.Errorf("got %+v", got)
 	}
 }

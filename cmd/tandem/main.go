@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -30,7 +31,10 @@ var version = "development"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, &console{out: os.Stdout, err: os.Stderr, in: os.Stdin, environ: os.Environ(), colors: isTerminal(os.Stdout)}, os.Args[1:])
+	code := run(ctx, &console{
+		out: os.Stdout, err: os.Stderr, in: os.Stdin, environ: os.Environ(),
+		colors: isTerminal(os.Stdout) && os.Getenv("NO_COLOR") == "", asks: isTerminal(os.Stdin) && isTerminal(os.Stdout),
+	}, os.Args[1:])
 	stop()
 	os.Exit(code)
 }
@@ -41,6 +45,8 @@ type console struct {
 	in       io.Reader
 	environ  []string
 	colors   bool
+	asks     bool          // there is a person who can be asked
+	every    time.Duration // between two looks of a command that waits; 0 is two seconds
 }
 
 // run runs one command and returns its exit code. Tests call it in place of the
@@ -120,7 +126,8 @@ To see a failover without an Azure account: tandem lab`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return badInput("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newServe(c), newLab(c), newValidate(c), newSchema(c), newApply(c), newStatus(c), newHistory(c), newExplain(c), newVersion(c))
+	root.AddCommand(newServe(c), newLab(c), newValidate(c), newSchema(c), newApply(c), newStatus(c), newHistory(c), newExplain(c), newReplay(c),
+		newPause(c), newResume(c), newApprove(c), newAck(c), newProve(c), newRemove(c), newVersion(c))
 	wrapArgs(root)
 	return root
 }

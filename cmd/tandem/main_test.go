@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -63,13 +64,14 @@ type command struct {
 	environ []string
 	in      string
 	colors  bool
+	asks    bool
 }
 
 // run runs a command in this process.
 func (c command) run(t *testing.T, args ...string) answer {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code := run(t.Context(), &console{out: &out, err: &errs, in: strings.NewReader(c.in), environ: c.environ, colors: c.colors}, args)
+	code := run(t.Context(), &console{out: &out, err: &errs, in: strings.NewReader(c.in), environ: c.environ, colors: c.colors, asks: c.asks, every: time.Millisecond}, args)
 	return answer{code, out.String(), errs.String()}
 }
 
@@ -123,6 +125,15 @@ func TestMistakesOfTheCallerHaveTheirOwnExitCodeAndOneErrorLine(t *testing.T) {
 		{"a pair file that is not there", []string{"validate", "-f", filepath.Join("nowhere", "x.yaml")}, "nowhere"},
 		{"no server", []string{"status"}, "--server or TANDEM_SERVER"},
 		{"a server that is no address", []string{"status", "--server", "tandem-weu"}, "https://tandem-weu.azurewebsites.net"},
+		{"a pause of nobody", []string{"pause", "--reason", "x", "--server", server}, "expected one pair, or --all"},
+		{"a pause of one and all", []string{"pause", "edge-weu", "--all", "--reason", "x", "--server", server}, "expected one pair, or --all"},
+		{"a pause for nothing", []string{"pause", "edge-weu", "--by", "ann", "--for", "0s", "--server", server}, "--for"},
+		{"a pause until a day", []string{"pause", "edge-weu", "--by", "ann", "--until", "tomorrow", "--server", server}, "--until"},
+		{"a maintenance of no unit", []string{"pause", "edge-weu", "--by", "ann", "--unit", "third", "--server", server}, "first or second"},
+		{"a word of nobody", []string{"resume", "edge-weu", "--server", server}, "give --by"},
+		{"an edit that is none", []string{"replay", "edge-weu", "--set", "nonsense", "--server", server}, "failover.confirmAfter=5"},
+		{"a history that is not there", []string{"replay", filepath.Join("nowhere", "x.json")}, "nowhere"},
+		{"a history and a limit", []string{"history", "edge-weu", "--all", "--limit", "3", "--server", server}, "limit"},
 		{"a story that is none", []string{"lab", "--scenario", "nonsense"}, "partner-link-cut"},
 		{"an open question that is none", []string{"lab", "--option", "nonsense=yes"}, "second-write"},
 		{"an answer that is none", []string{"lab", "--option", "second-write=nonsense"}, "supersedes"},
@@ -172,12 +183,25 @@ func TestEveryCommandHasHelpWithExamplesThatCanBeTyped(t *testing.T) {
 			}
 			typed++
 			args, _, _ = strings.Cut(args, " >")
-			canBeTyped(t, strings.Fields(args))
+			canBeTyped(t, typedWords(args))
 		}
 		if typed == 0 {
 			t.Errorf("no example calls the program:\n%s", cmd.Example)
 		}
 	})
+}
+
+// typedWords cuts a line as a shell does that knows double quotes only.
+func typedWords(line string) []string {
+	var all []string
+	for i, part := range strings.Split(line, `"`) {
+		if i%2 == 1 {
+			all = append(all, part)
+		} else {
+			all = append(all, strings.Fields(part)...)
+		}
+	}
+	return all
 }
 
 // canBeTyped checks the arguments of an example against the command's own rules.

@@ -53,11 +53,11 @@ func table(w io.Writer, rows [][]string) error {
 	return t.Flush()
 }
 
-// isTerminal reports whether colours are wanted. The null device is a character
-// device too, but nobody reads there.
+// isTerminal reports whether there is a person at the other end. The null device
+// is a character device too, but nobody reads there.
 func isTerminal(f *os.File) bool {
 	info, err := f.Stat()
-	if err != nil || info.Mode()&os.ModeCharDevice == 0 || os.Getenv("NO_COLOR") != "" {
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
 		return false
 	}
 	null, err := os.Stat(os.DevNull)

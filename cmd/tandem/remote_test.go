@@ -18,6 +18,8 @@ import (
 type operator struct {
 	command
 	store *store.Store
+	// after, if set, is called after each answer to a request, before the next.
+	after *func(*http.Request)
 }
 
 func newOperator(t *testing.T) operator {
@@ -27,9 +29,16 @@ func newOperator(t *testing.T) operator {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(routes)
+	after := func(*http.Request) {}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := httptest.NewRecorder()
+		routes.ServeHTTP(answer, r)
+		after(r) // before the client can ask again
+		w.WriteHeader(answer.Code)
+		_, _ = answer.Body.WriteTo(w)
+	}))
 	t.Cleanup(server.Close)
-	return operator{command{environ: []string{"TANDEM_SERVER=" + server.URL}}, kept}
+	return operator{command{environ: []string{"TANDEM_SERVER=" + server.URL, "USER=ann"}}, kept, &after}
 }
 
 // decide stores a decision on the pair edge-weu, as a pass does, in which both
@@ -200,9 +209,9 @@ func TestExplainTellsTheNewestDecisionOrTheNamedOne(t *testing.T) {
 	if got.code != exitDone || got.err != "" {
 		t.Fatalf("got %+v", got)
 	}
-	has(t, "the newest decision", got.out, "row       glimpsed", "because   degraded, first silent, second 200", "believed  healthy (before: healthy)",
-		"may       observe", "first     lm1 10.0.0.4: check port silent")
-	has(t, "the named decision", o.run(t, "explain", "edge-weu", first.ID).out, "row       healthy", "check port 503")
+	has(t, "the newest decision", got.out, "row           glimpsed", "because       degraded, first silent, second 200",
+		"believed      healthy (before: healthy)", "may           observe", "first         lm1 10.0.0.4", "  check port  silent, 0s old", "facts         glimpsed")
+	has(t, "the named decision", o.run(t, "explain", "edge-weu", first.ID).out, "row           healthy", "  check port  503")
 
 	var d pair.Decided
 	if err := json.Unmarshal([]byte(o.run(t, "explain", "edge-weu", first.ID, "-o", "json").out), &d); err != nil || d.Decision.ID != first.ID {

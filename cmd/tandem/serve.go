@@ -25,9 +25,11 @@ func newServe(c *console) *cobra.Command {
 		Use:   "serve",
 		Short: "Be the custom handler of the function app",
 		Long: `Serve is what the Functions host starts. It listens on the loopback port that
-the host gives, and reads its settings from the environment (docs/configuration.md).`,
+the host gives, and reads its settings from the environment (docs/configuration.md).
+Without a host nobody brings it the timer and the messages of its queue, so it
+serves the operator API and looks at no pair.`,
 		Example: `  func start --script-root build/app
-  TANDEM_STORE=embedded tandem serve`,
+  FUNCTIONS_CUSTOMHANDLER_PORT=7072 TANDEM_STORAGE=UseDevelopmentStorage=true tandem serve`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), c) },
 	}

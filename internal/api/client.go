@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -83,6 +84,45 @@ func (c *Client) Pair(ctx context.Context, name string) (Status, error) {
 	return out, err
 }
 
+// Ask says a person's word about a pair, or with an empty name about all of
+// them, which only stop and go can be.
+func (c *Client) Ask(ctx context.Context, w Word, name string, a Ask, dryRun bool) (Asked, error) {
+	var out Asked
+	body, err := json.Marshal(a)
+	if err != nil {
+		return out, fmt.Errorf("%s: %w: %w", w, pair.ErrInvalid, err)
+	}
+	path := "/api/" + url.PathEscape(string(w))
+	if name != "" {
+		path = "/api/pairs/" + url.PathEscape(name) + "/" + url.PathEscape(string(w))
+	}
+	if dryRun {
+		path += "?dryRun=true"
+	}
+	err = c.call(ctx, http.MethodPost, path, body, &out)
+	return out, err
+}
+
+// History yields a pair's whole journal, newest first, page by page. After an
+// error it yields nothing more.
+func (c *Client) History(ctx context.Context, name string) iter.Seq2[pair.Entry, error] {
+	return func(yield func(pair.Entry, error) bool) {
+		for before, more := "", true; more; more = before != "" {
+			page, err := c.Journal(ctx, name, pageMax, before)
+			if err != nil {
+				yield(pair.Entry{}, err)
+				return
+			}
+			for _, e := range page.Entries {
+				if !yield(e, nil) {
+					return
+				}
+			}
+			before = page.Next
+		}
+	}
+}
+
 // Journal reads the newest entries of a pair's journal that are older than
 // before; an empty before starts with the newest.
 func (c *Client) Journal(ctx context.Context, name string, limit int, before string) (Journal, error) {
@@ -103,6 +143,9 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, out
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("%s %s: %w: %w", method, path, pair.ErrInvalid, err)
+	}
+	if method == http.MethodPost {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	if c.key != "" {
 		req.Header.Set("X-Functions-Key", c.key)

@@ -1,5 +1,16 @@
 package api
 
+import "time"
+
+// ParseAsk reads the body of a word.
+func ParseAsk(w Word, body []byte, now time.Time) (Ask, error) {
+	a, err := parseAsk(body)
+	if err == nil {
+		err = a.check(w, now)
+	}
+	return a, err
+}
+
 // Row is one row of the table of kinds.
 type Row struct {
 	Err          error

@@ -24,10 +24,13 @@ const (
 	pageMax = 200
 )
 
-// Store is what the API reads and defines.
+// Store is what the API reads, and where it keeps what a person says.
 type Store interface {
 	Load(ctx context.Context, name string) (pair.Snapshot, error)
 	Define(ctx context.Context, d pair.Definition, posts func(epoch uint64) []pair.Post) (pair.Snapshot, error)
+	Commit(ctx context.Context, snap pair.Snapshot, ch pair.Change) (pair.Snapshot, error)
+	Stop(ctx context.Context) (*pair.Pause, error)
+	SetStop(ctx context.Context, stop *pair.Pause) error
 	Pairs(ctx context.Context) iter.Seq2[string, error]
 	Journal(ctx context.Context, name string, limit int, before string) ([]pair.Entry, error)
 	Entry(ctx context.Context, name, id string) (pair.Entry, error)
@@ -39,9 +42,15 @@ type Options struct {
 	Store Store
 	Log   *slog.Logger
 	Now   func() time.Time // default time.Now
+	// MaxMode is the program's limit of all modes, to say what a pair may do;
+	// unset is no limit.
+	MaxMode pair.Mode
 }
 
 type server struct{ Options }
+
+// now is the time in the stored form.
+func (s *server) now() time.Time { return s.Now().UTC().Truncate(time.Millisecond) }
 
 // NewServer returns the routes, all under /api/. Who may call them is decided
 // before: by the host's function key, and by platform authentication where it
@@ -58,12 +67,17 @@ func NewServer(o Options) (http.Handler, error) {
 	mux.Handle("GET /api/pairs", s.answer(s.list))
 	mux.Handle("GET /api/pairs/{pair}", s.answer(s.show))
 	mux.Handle("PUT /api/pairs/{pair}", s.answer(s.define))
+	mux.Handle("POST /api/pairs/{pair}/{word}", s.answer(s.say))
+	mux.Handle("POST /api/stop", s.answer(s.stop))
+	mux.Handle("POST /api/go", s.answer(s.start))
 	mux.Handle("GET /api/pairs/{pair}/journal", s.answer(s.journal))
 	mux.Handle("GET /api/pairs/{pair}/journal/{id}", s.answer(s.entry))
-	mux.Handle("/", s.answer(func(r *http.Request) (any, error) {
-		return nil, fmt.Errorf("%s %s: no such route: %w", r.Method, r.URL.Path, pair.ErrNotFound)
-	}))
+	mux.Handle("/", s.answer(func(r *http.Request) (any, error) { return nil, noRoute(r) }))
 	return mux, nil
+}
+
+func noRoute(r *http.Request) error {
+	return fmt.Errorf("%s %s: no such route: %w", r.Method, r.URL.Path, pair.ErrNotFound)
 }
 
 // answer makes a handler of a function that returns a form or an error.
@@ -77,6 +91,9 @@ func (s *server) answer(f func(*http.Request) (any, error)) http.Handler {
 		p := problemOf(err)
 		if mistakes, ok := errors.AsType[manifest.Problems](err); ok {
 			p.Mistakes = mistakesOf(mistakes)
+		}
+		if u, ok := errors.AsType[*unfit](err); ok {
+			p.Plan = u.plan
 		}
 		if p.Status >= http.StatusInternalServerError {
 			s.Log.ErrorContext(r.Context(), "operator API failed", "method", r.Method, "path", r.URL.Path, "error", err.Error())
@@ -102,6 +119,10 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, status int, kind 
 func (s *server) list(r *http.Request) (any, error) {
 	out := Pairs{V: Version, Pairs: []Status{}}
 	after := r.URL.Query().Get("after")
+	stop, err := s.Store.Stop(r.Context())
+	if err != nil {
+		return nil, err
+	}
 	for name, err := range s.Store.Pairs(r.Context()) {
 		if err != nil {
 			return nil, err
@@ -113,7 +134,7 @@ func (s *server) list(r *http.Request) (any, error) {
 			out.Next = out.Pairs[pageMax-1].Name
 			break
 		}
-		st, err := s.status(r.Context(), name)
+		st, err := s.status(r.Context(), name, stop)
 		if errors.Is(err, pair.ErrNotFound) {
 			continue // deleted since the list was read
 		}
@@ -126,22 +147,11 @@ func (s *server) list(r *http.Request) (any, error) {
 }
 
 func (s *server) show(r *http.Request) (any, error) {
-	return s.status(r.Context(), r.PathValue("pair"))
-}
-
-// status reads one pair. One that is too new for this release is shown with a
-// warning instead of hidden behind an error.
-func (s *server) status(ctx context.Context, name string) (Status, error) {
-	snap, err := s.Store.Load(ctx, name)
-	if errors.Is(err, pair.ErrTooNew) {
-		st := statusOf(snap)
-		st.Name, st.Warning = name, "written by a newer release: this one only observes the pair"
-		return st, nil
-	}
+	stop, err := s.Store.Stop(r.Context())
 	if err != nil {
-		return Status{}, err
+		return nil, err
 	}
-	return statusOf(snap), nil
+	return s.status(r.Context(), r.PathValue("pair"), stop)
 }
 
 // define takes one pair file. With dryRun=true it only says what would happen.
@@ -155,7 +165,7 @@ func (s *server) define(r *http.Request) (any, error) {
 		return nil, fmt.Errorf("pair %q in the file, %q in the path: expected the same: %w", d.Name, name, pair.ErrInvalid)
 	}
 	out := Applied{V: Version, Name: name, DryRun: r.URL.Query().Get("dryRun") == "true"}
-	if out.Change, err = s.difference(r.Context(), d); err != nil || out.DryRun || out.Change == "unchanged" {
+	if out.Change, err = s.difference(r.Context(), d); err != nil || out.DryRun || out.Change == changeUnchanged {
 		return out, err
 	}
 	if _, err = s.Store.Define(r.Context(), d, func(epoch uint64) []pair.Post { return s.applied(d, epoch) }); err != nil {
@@ -165,12 +175,12 @@ func (s *server) define(r *http.Request) (any, error) {
 	return out, nil
 }
 
-// wake has the pair looked at now. The definition is stored, so a failure costs
-// no more than the time to the next sweep.
-func (s *server) wake(ctx context.Context, name string) {
-	m := pair.Message{V: 1, Kind: "wake", Pairs: []string{name}, Cause: pair.Cause{Kind: pair.CausePerson}}
+// wake has pairs looked at now. What a person said is stored, so a failure
+// costs no more than the time to the next sweep.
+func (s *server) wake(ctx context.Context, names ...string) {
+	m := pair.Message{V: 1, Kind: "wake", Pairs: names, Cause: pair.Cause{Kind: pair.CausePerson}}
 	if err := s.Store.Send(ctx, pair.QueuePairs, m, 0); err != nil {
-		s.Log.WarnContext(ctx, "a defined pair waits for the sweep", "pair", name, "error", err.Error())
+		s.Log.WarnContext(ctx, "what a person said waits for the sweep", "pairs", names, "error", err.Error())
 	}
 }
 
@@ -182,7 +192,7 @@ func (s *server) applied(d pair.Definition, epoch uint64) []pair.Post {
 	}
 	return []pair.Post{{
 		V: pair.Version, MinReader: pair.MinReader, ID: pair.ID(d.Name, epoch, 1), Kind: pair.PostJournal,
-		At: s.Now().UTC().Truncate(time.Millisecond), Type: pair.EntryApplied, Body: b,
+		At: s.now(), Type: pair.EntryApplied, Body: b,
 	}}
 }
 
@@ -214,6 +224,8 @@ func (s *server) difference(ctx context.Context, d pair.Definition) (string, err
 		return "created", nil
 	case err != nil:
 		return "", err
+	case snap.Record.Retire != nil:
+		return "", unfitf("pair %s is being removed, as %s asked: apply it again when it is gone", d.Name, snap.Record.Retire.By)
 	}
 	a, err := json.Marshal(snap.Definition)
 	if err != nil {
@@ -224,7 +236,7 @@ func (s *server) difference(ctx context.Context, d pair.Definition) (string, err
 		return "", err
 	}
 	if string(a) == string(b) {
-		return "unchanged", nil
+		return changeUnchanged, nil
 	}
 	return "changed", nil
 }
@@ -239,12 +251,14 @@ func (s *server) journal(r *http.Request) (any, error) {
 		limit = n
 	}
 	name := r.PathValue("pair")
-	if _, err := s.status(r.Context(), name); err != nil {
-		return nil, err
-	}
 	entries, err := s.Store.Journal(r.Context(), name, limit, r.URL.Query().Get("before"))
 	if err != nil {
 		return nil, err
+	}
+	if len(entries) == 0 { // a journal outlives its pair, so only one without entries may be nobody's
+		if _, err := s.status(r.Context(), name, nil); err != nil {
+			return nil, err
+		}
 	}
 	out := Journal{V: Version, Entries: append([]pair.Entry{}, entries...)}
 	if len(entries) == limit {

@@ -45,6 +45,7 @@ loadBalancers:
 // served is an operator API over an empty store.
 type served struct {
 	t       *testing.T
+	account *store.Embedded
 	store   *store.Store
 	handler http.Handler
 	client  *api.Client
@@ -415,6 +416,13 @@ func (b broken) Load(context.Context, string) (pair.Snapshot, error) { return pa
 func (b broken) Define(context.Context, pair.Definition, func(uint64) []pair.Post) (pair.Snapshot, error) {
 	return pair.Snapshot{}, b.err
 }
+
+func (b broken) Commit(context.Context, pair.Snapshot, pair.Change) (pair.Snapshot, error) {
+	return pair.Snapshot{}, b.err
+}
+
+func (b broken) Stop(context.Context) (*pair.Pause, error)  { return nil, b.err }
+func (b broken) SetStop(context.Context, *pair.Pause) error { return b.err }
 
 func (b broken) Pairs(context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) { yield("", b.err) }

@@ -8,10 +8,9 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"tandem/internal/control"
 	"tandem/internal/pair"
@@ -280,8 +279,8 @@ func (f *fleet) Power(_ context.Context, vm pair.ResourceID) (pair.PowerSeen, er
 // cpu is the processor time that this process has used.
 func cpu(t testing.TB) time.Duration {
 	t.Helper()
-	var use unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &use); err != nil {
+	var use syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
 		t.Fatal(err)
 	}
 	return time.Duration(use.Utime.Nano() + use.Stime.Nano())

@@ -85,7 +85,7 @@ func (p *pass) askCheckPorts(ctx context.Context, d *pair.Definition) {
 // seconds old at most. Where it cannot be read, what was read last counts.
 func (p *pass) stopped(ctx context.Context) *pair.Pause {
 	p.mu.Lock()
-	stop, read := p.stop, p.stopAt != 0 && p.Uptime()-p.stopAt < stopEvery
+	stop, read := p.stop, p.stopAt != 0 && p.Uptime()-p.stopAt < stopEvery && p.cause.Kind != pair.CausePerson
 	p.mu.Unlock()
 	if read {
 		return stop

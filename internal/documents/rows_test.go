@@ -18,17 +18,10 @@ func TestOperationsTellsOfEveryRow(t *testing.T) {
 		rows = append(rows, r.Name)
 	}
 	_, part, _ := between(t, document, read(t, document), "rows")
-	var told []string
-	for line := range strings.Lines(part) {
-		cells := strings.Split(line, "|")
-		if len(cells) < 3 || strings.HasPrefix(strings.TrimSpace(cells[1]), "---") || strings.TrimSpace(cells[1]) == "Row" {
-			continue
-		}
-		for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[1], -1) {
-			told = append(told, m[1])
-			if !slices.Contains(rows, m[1]) {
-				t.Errorf("%s tells of row %s, which is not in the table", document, m[1])
-			}
+	told := firstCells(part)
+	for _, r := range told {
+		if !slices.Contains(rows, r) {
+			t.Errorf("%s tells of row %s, which is not in the table", document, r)
 		}
 	}
 	for _, r := range rows {
@@ -36,6 +29,23 @@ func TestOperationsTellsOfEveryRow(t *testing.T) {
 			t.Errorf("%s tells %d times of row %s, expected once", document, n, r)
 		}
 	}
+}
+
+var quoted = regexp.MustCompile("`([^`]+)`")
+
+// firstCells returns what stands in backquotes in the first column of a table.
+func firstCells(part string) []string {
+	var all []string
+	for line := range strings.Lines(part) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 3 {
+			continue
+		}
+		for _, m := range quoted.FindAllStringSubmatch(cells[1], -1) {
+			all = append(all, m[1])
+		}
+	}
+	return all
 }
 
 func count(words []string, word string) int {
@@ -46,4 +56,20 @@ func count(words []string, word string) int {
 		}
 	}
 	return n
+}
+
+// TestOperationsTellsOfEverySituation demands the same of the situations that
+// tandem status shows.
+func TestOperationsTellsOfEverySituation(t *testing.T) {
+	const document = "docs/operations.md"
+	_, part, _ := between(t, document, read(t, document), "situations")
+	told := firstCells(part)
+	for _, s := range pair.Situations {
+		if n := count(told, s.String()); n != 1 {
+			t.Errorf("%s tells %d times of the situation %q, expected once", document, n, s)
+		}
+	}
+	if len(told) != len(pair.Situations) {
+		t.Errorf("%s tells of the situations %q, expected only those of the program", document, told)
+	}
 }

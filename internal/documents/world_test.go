@@ -3,6 +3,7 @@ package documents
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http/httptest"
 	"net/netip"
 	"os"
@@ -26,12 +27,13 @@ var evening = time.Date(2026, 11, 22, 21, 0, 0, 0, time.UTC)
 // serve returns the address of an operator API over four pairs.
 func serve(t *testing.T) string {
 	t.Helper()
-	w := &world{now: evening, answers: map[netip.Addr]pair.HAState{}, down: map[netip.Addr]bool{}}
+	w := &world{now: evening, answers: map[netip.Addr]pair.HAState{}, down: map[netip.Addr]bool{}, tags: map[pair.ResourceID]map[string]string{}}
 	account := store.NewEmbedded(store.EmbeddedOptions{Now: w.clock})
 	kept := account.Store(store.HandleOptions{})
 	log := slog.New(slog.DiscardHandler)
 	controller, err := control.New(control.Options{
-		Store: kept, Outbox: kept, Units: w, Checks: w, Platform: w, Log: log, Worker: "documents", Now: w.clock,
+		Store: kept, Outbox: kept, Units: w, Checks: w, Platform: w, Log: log, Worker: "documents",
+		Now: w.clock, Uptime: func() time.Duration { return w.clock().Sub(evening) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +47,11 @@ func serve(t *testing.T) string {
 
 	names := []string{"edge-frc", "edge-neu", "edge-sea", "edge-uks"}
 	for i, name := range names {
-		if _, err := kept.Define(t.Context(), w.define(t, name, i), nil); err != nil {
+		snap, err := kept.Define(t.Context(), w.define(t, name, i), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := kept.Commit(t.Context(), snap, pair.Change{Record: proved(snap)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -66,12 +72,25 @@ func serve(t *testing.T) string {
 	return server.URL
 }
 
+// proved is the pair's record once the lever is proved on each of its pools, as
+// mode auto wants it before it acts.
+func proved(snap pair.Snapshot) pair.Record {
+	rec := snap.Record
+	for _, lb := range snap.Definition.LoadBalancers {
+		for _, pool := range lb.Pools {
+			rec.Proofs = append(rec.Proofs, pair.LeverProof{LoadBalancer: lb.Name, Pool: pool, At: evening, By: "ada", Back: true})
+		}
+	}
+	return rec
+}
+
 // world is what the passes see of the outside.
 type world struct {
 	mu      sync.Mutex
 	now     time.Time
 	answers map[netip.Addr]pair.HAState // StateUnknown is silence
 	down    map[netip.Addr]bool         // in the load balancer
+	tags    map[pair.ResourceID]map[string]string
 }
 
 func (w *world) clock() time.Time {
@@ -137,6 +156,11 @@ func (w *world) Report(_ context.Context, u pair.Unit) (pair.Report, error) {
 	return pair.Report{State: state, Preferred: pair.PreferFirst, CheckPort: 8444, Firmware: "7.2.62.0.22931"}, nil
 }
 
+// Prefer changes nothing: the units have the preference that the pairs want.
+func (w *world) Prefer(ctx context.Context, u pair.Unit, _ pair.Preference) (pair.Report, error) {
+	return w.Report(ctx, u)
+}
+
 func (w *world) CheckPort(_ context.Context, at netip.AddrPort) pair.CheckSeen {
 	switch w.stateOf(at.Addr()) {
 	case pair.Active:
@@ -148,10 +172,18 @@ func (w *world) CheckPort(_ context.Context, at netip.AddrPort) pair.CheckSeen {
 	}
 }
 
+// Service passes on the unit that serves.
+func (w *world) Service(_ context.Context, unit netip.Addr, c pair.Check) pair.ServiceSeen {
+	if w.stateOf(unit) == pair.Active {
+		return pair.ServiceSeen{Answer: pair.ServicePassed}
+	}
+	return pair.ServiceSeen{Answer: pair.ServiceFailed, Check: c.Name, Detail: "silent"}
+}
+
 func (w *world) LoadBalancer(_ context.Context, d pair.Definition, lb pair.LoadBalancer, _ bool) (pair.BalancerSeen, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	seen := pair.BalancerSeen{Name: lb.Name, At: w.now}
+	seen := pair.BalancerSeen{Name: lb.Name, At: w.now, Tags: maps.Clone(w.tags[d.LoadBalancerID(lb.Name)])}
 	for _, pool := range lb.Pools {
 		p := pair.PoolSeen{Name: pool, ETag: "1"}
 		for _, r := range pair.Roles {
@@ -170,6 +202,27 @@ func (w *world) BeginAdminState(_ context.Context, ch pair.AdminChange, _ func(c
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.down[ch.Address] = ch.Want == pair.AdminDown
+	return pair.Operation{Done: true}, nil
+}
+
+func (w *world) SetTag(_ context.Context, lb pair.ResourceID, name, value string, _ func(context.Context) error) (pair.Operation, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if value == "" {
+		delete(w.tags[lb], name)
+	} else {
+		w.tags[lb] = map[string]string{name: value}
+	}
+	return pair.Operation{Done: true}, nil
+}
+
+func (w *world) ProveIfMatch(context.Context, pair.AdminChange) error { return nil }
+
+func (w *world) BeginStart(context.Context, pair.ResourceID, func(context.Context) error) (pair.Operation, error) {
+	return pair.Operation{Done: true}, nil
+}
+
+func (w *world) BeginRestart(context.Context, pair.ResourceID, func(context.Context) error) (pair.Operation, error) {
 	return pair.Operation{Done: true}, nil
 }
 

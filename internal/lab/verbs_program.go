@@ -37,7 +37,7 @@ var programVerbs = map[string]verb{
 	"newer-record": {"the stored record of the pair is marked as only a newer release may read it", toProgram(fixed("a newer release writes the record of the pair, for newer readers only"))},
 
 	"apply":   {"the operator applies the pair file with the changes of set, which stay", operates(applyWords)},
-	"pause":   {"the operator pauses the pair for that long, or with state: all every pair", operates(named("pauses"))},
+	"pause":   {"the operator pauses the pair for that long, with state: first or second for the maintenance of that unit, or with state: all every pair", operates(named("pauses"))},
 	"resume":  {"the operator resumes the pair, or with state: all every pair", operates(named("resumes"))},
 	"approve": {"the operator approves the plan that waits", operates(named("approves the plan of"))},
 	"ack":     {"the operator acknowledges what blocks the pair", operates(named("acknowledges"))},
@@ -203,6 +203,9 @@ func named(does string) func(string, Step) string {
 			pair = "every pair"
 		}
 		words := does + " " + pair
+		if st.State != "" && st.State != "all" {
+			words += ", for maintenance of " + st.State + ","
+		}
 		if st.For > 0 {
 			words += fmt.Sprintf(" for %v", st.For)
 		}

@@ -21,11 +21,14 @@ var unitVerbs = map[string]verb{
 	"rotate-password":  {"somebody changes the unit's API key and does not tell the program", on(rotatePassword)},
 	"restore-password": {"the unit's API key is again what the program knows", on(restorePassword)},
 	"new-certificate":  {"the unit has a new certificate, which nobody has pinned", on(newCertificate)},
+	"pin":              {"the operator applies the pair file with the pin of the certificate that the unit has now", on(pin)},
 	"configure":        {"a person changes settings at the unit: hamode, partner, hcp, haprefered, hcai, or any parameter", on(configure)},
 	"reboot":           {"a person reboots the appliance; the platform sees nothing", on(reboot)},
 	"firmware":         {"the unit runs the firmware of state after its next reboot", on(installFirmware)},
 	"stuck-passive":    {"the unit stays Passive whoever polls it", on(stuckPassive)},
+	"stuck-standby":    {"the unit, without a preference, becomes Standby and waits for its partner", on(stuckStandby)},
 	"unstick":          {"the unit is no longer stuck", on(unstick)},
+	"hang":             {"the appliance hangs: it is silent to everybody, its VM runs and the platform sees nothing; boot ends it", on(hang)},
 	"api-silent":       {"the unit's API port is closed; the check port is not", on(apiSilent)},
 	"api-answers":      {"the unit's API port is open again", on(apiAnswers)},
 }
@@ -115,6 +118,17 @@ func newCertificate(w *World, _ Step, u *loadmaster.Unit) {
 	u.RotateCertificate()
 }
 
+// pin has the operator trust the unit's certificate of now. Only the story's
+// own pair has an operator for that.
+func pin(w *World, st Step, u *loadmaster.Unit) {
+	if !slices.Contains(pairRoles[:], st.Unit) {
+		w.fail(fmt.Sprintf("pin: unit %q: expected one of %s", st.Unit, strings.Join(pairRoles[:], ", ")))
+		return
+	}
+	w.record.log("operator", fmt.Sprintf("applies the pair file of %s with the new pin of %s", w.plan.Name, u.Name()))
+	w.do(Step{Do: "apply", Unit: w.plan.Name, Set: map[string]any{"units." + st.Unit + ".api.tls.sha256": u.CertificateSHA256()}})
+}
+
 func configure(w *World, st Step, u *loadmaster.Unit) {
 	if len(st.Set) == 0 {
 		w.fail("configure: set is empty: expected settings by name")
@@ -150,9 +164,21 @@ func stuckPassive(w *World, _ Step, u *loadmaster.Unit) {
 	u.ChangeFaults(func(f *loadmaster.Faults) { f.StuckPassive = true })
 }
 
+func stuckStandby(w *World, _ Step, u *loadmaster.Unit) {
+	w.record.log("story", u.Name()+" waits for its partner to become active")
+	u.ChangeFaults(func(f *loadmaster.Faults) { f.StuckStandby = true })
+}
+
 func unstick(w *World, _ Step, u *loadmaster.Unit) {
 	w.record.log("story", u.Name()+" is no longer stuck")
-	u.ChangeFaults(func(f *loadmaster.Faults) { f.StuckPassive = false })
+	u.ChangeFaults(func(f *loadmaster.Faults) { f.StuckPassive, f.StuckStandby = false, false })
+}
+
+// hang is a crash of which nobody outside learns: no event comes, and the VM
+// shows as running.
+func hang(w *World, _ Step, u *loadmaster.Unit) {
+	w.record.log("story", u.Name()+" hangs; its VM runs")
+	u.PowerOff()
 }
 
 func apiSilent(w *World, _ Step, u *loadmaster.Unit) {

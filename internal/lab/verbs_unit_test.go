@@ -247,6 +247,14 @@ func TestVerbs(t *testing.T) {
 			want: view{client: "nobody", balancer: no + " " + no, units: "Passive Standby", worker: "503 503"}, undo: does("unstick", first),
 		},
 		{
+			name: "a unit that hangs is silent to everybody", do: does("hang", second), after: 15 * time.Second,
+			want: view{balancer: yes + " " + unreachable, units: "Active Off", worker: "200 silence", api: "200 silence"}, undo: does("boot", second),
+		},
+		{
+			name: "a preferred first waits for nobody", do: append(does("stuck-standby", first), does("stuck-standby", second)...),
+			undo: append(does("unstick", first), does("unstick", second)...),
+		},
+		{
 			name: "another check port makes no pair", do: does("configure", Step{Unit: "second", Set: map[string]any{"hcp": 8445}}),
 			want: view{balancer: yes + " " + unreachable, units: "Active Active", worker: "200 refused"},
 			undo: does("configure", Step{Unit: "second", Set: map[string]any{"hcp": 8444}}),
@@ -331,6 +339,20 @@ func TestACertificateIsNewForGood(t *testing.T) {
 			t.Errorf("got %+v", got)
 		}
 	})
+}
+
+func TestTheOperatorPinsTheCertificateOfNow(t *testing.T) {
+	var want string
+	var did []Step
+	failures := played(t, steps(Step{Do: "new-certificate", Unit: "second"}, Step{Do: "pin", Unit: "second"}, Step{Do: "pin", Unit: "neighbour-first"}),
+		func(st Step) error { did = append(did, st); return nil },
+		func(p *playing) { want = p.units["second"].CertificateSHA256() })
+	if len(did) != 1 || did[0].Do != "apply" || did[0].Unit != "edge-weu" || did[0].Set["units.second.api.tls.sha256"] != want {
+		t.Errorf("the operator was asked for %+v, want the pin %s applied", did, want)
+	}
+	if len(failures) != 1 || !strings.Contains(failures[0], "neighbour-first") {
+		t.Errorf("failures %q, want one about the neighbour", failures)
+	}
 }
 
 // TestFlapping looks at a check port that flaps slower than, as often as and

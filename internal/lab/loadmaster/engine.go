@@ -72,6 +72,7 @@ type situation struct {
 	misses      int // checks in a row that found the partner down
 	needed      int // misses before the second unit takes over
 	healing     NoPreferenceHealing
+	waits       bool // Faults.StuckStandby
 }
 
 // next is the state machine of loadmaster.md 2.4: the state that follows, and
@@ -97,6 +98,8 @@ func (s situation) nextFirst() (State, string) {
 		return Standby, "partner is active"
 	case s.partner == partnerDown:
 		return Active, "partner is silent"
+	case s.waits && s.state == Standby:
+		return Standby, "it waits for its partner"
 	}
 	return Active, "partner is not active"
 }
@@ -191,6 +194,7 @@ func (u *Unit) step(view partnerView) {
 		s := situation{
 			role: u.effective.role, preferFirst: u.effective.preferFirst, state: u.state, partner: view,
 			misses: u.misses, needed: u.cfg.CheckFailures, healing: u.cfg.Options.NoPreferenceHealing,
+			waits: u.faults.StuckStandby,
 		}
 		if state, reason := s.next(); state != u.state {
 			change = u.become(state, reason)

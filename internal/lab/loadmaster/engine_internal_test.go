@@ -19,6 +19,9 @@ func TestStateMachine(t *testing.T) {
 		{"an active first may be the one that yields", situation{role: First, state: Active, partner: partnerActive, healing: FirstYields}, Standby},
 		{"an active first may stay beside an active partner", situation{role: First, state: Active, partner: partnerActive, healing: BothStay}, Active},
 		{"a first without preference takes over from a standby partner", situation{role: First, state: Standby, partner: partnerStandby}, Active},
+		{"a first that waits leaves it to its partner", situation{role: First, state: Standby, partner: partnerStandby, waits: true}, Standby},
+		{"a first that waits takes over from silence all the same", situation{role: First, state: Standby, partner: partnerDown, waits: true}, Active},
+		{"a preferred first waits for nobody", situation{role: First, preferFirst: true, state: Standby, partner: partnerStandby, waits: true}, Active},
 		{"a first without preference takes over at the first silence", situation{role: First, state: Standby, partner: partnerDown, misses: 1, needed: 2}, Active},
 
 		{"a second is standby beside an active first", situation{role: Second, preferFirst: true, state: Passive, partner: partnerActive}, Standby},

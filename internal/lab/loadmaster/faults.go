@@ -9,6 +9,10 @@ type Faults struct {
 	API          APIFault
 	APIDelay     time.Duration // added before every answer of the API
 	StuckPassive bool          // the unit stays Passive whoever polls it
+	// StuckStandby makes a unit without a preference Standby, and keeps it so
+	// while its partner answers 503: two such units wait for each other, for ever
+	// (loadmaster.md 6 number 11, both standby).
+	StuckStandby bool
 	CheckPort    CheckPortFault
 	// FlapEvery makes an honest check port alternate between 503, with which
 	// it begins, and its true answer, for so long each.
@@ -60,6 +64,9 @@ func (u *Unit) ChangeFaults(change func(*Faults)) {
 	event := ""
 	if u.faults.StuckPassive && u.clustered() && u.state != Passive {
 		event = u.become(Passive, "stuck")
+	}
+	if u.faults.StuckStandby && !before.StuckStandby && u.state == Active && u.clustered() && !u.effective.preferFirst {
+		event = u.become(Standby, "it waits for its partner")
 	}
 	u.mu.Unlock()
 	u.say(event)

@@ -439,6 +439,21 @@ func TestStuckPassiveEndsWithTheFault(t *testing.T) {
 	})
 }
 
+func TestTwoThatWaitForEachOtherAreEndedByAPreference(t *testing.T) {
+	inLab(t, noPreference, func(t *testing.T, l *lab) {
+		l.running().pass(10 * time.Second)
+		l.first.SetFaults(loadmaster.Faults{StuckStandby: true})
+		l.pass(time.Minute)
+		l.expect("a first that waits, and a second as ever", standby, standby)
+		l.v1("azurehaparam?haprefered=1")
+		l.pass(10 * time.Second)
+		l.expect("a preferred first", active, standby)
+		l.v1("azurehaparam?haprefered=0")
+		l.pass(time.Minute)
+		l.expect("what is active stays so", active, standby)
+	})
+}
+
 func TestNewReportsAllMistakes(t *testing.T) {
 	n := network.New(network.Options{})
 	defer n.Close()

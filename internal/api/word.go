@@ -1,0 +1,200 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"tandem/internal/pair"
+)
+
+// Word is what a person can say about a pair, or with stop and go about all of
+// them.
+type Word string
+
+// The words.
+const (
+	Pause   Word = "pause"   // watch and explain, do nothing; with a unit, expect its silence
+	Resume  Word = "resume"  // end a pause
+	Approve Word = "approve" // do what is planned
+	Ack     Word = "ack"     // a person has looked: automatic moves are allowed again
+	Prove   Word = "prove"   // prove the lever
+	Remove  Word = "remove"  // take back what is ours, then forget the pair
+	Stop    Word = "stop"    // pause every pair
+	Go      Word = "go"      // end that
+)
+
+// Ask is the body of a person's word. By is always needed: nobody else tells
+// the server who calls, unless platform authentication stands before it, and
+// that it does not know.
+type Ask struct {
+	By     string `json:"by"`
+	Reason string `json:"reason,omitempty"` // needed for pause, remove and stop
+	// For and Until end a pause or a stop by itself; without them it stands
+	// until somebody ends it. Only one of them may be given.
+	For   pair.Duration `json:"for,omitempty"`
+	Until time.Time     `json:"until,omitzero"`
+	Unit  pair.Role     `json:"unit,omitempty"` // of a pause: maintenance of this unit
+	Plan  string        `json:"plan,omitempty"` // of an approval: the hash of the plan
+}
+
+// Asked is the answer to a person's word.
+type Asked struct {
+	V      int    `json:"v"`
+	Word   Word   `json:"word"`
+	Pair   string `json:"pair,omitempty"` // empty for stop and go
+	Change string `json:"change"`         // stored, unchanged: it was so already
+	DryRun bool   `json:"dryRun,omitempty"`
+	// Epoch is the pair's after the word.
+	Epoch uint64    `json:"epoch,omitempty"`
+	By    string    `json:"by"`
+	Until time.Time `json:"until,omitzero"`
+	Plan  string    `json:"plan,omitempty"`
+	// Stance says what Tandem may do about the pair now, in words.
+	Stance string `json:"stance,omitempty"`
+}
+
+// What a change of a definition or a word came to.
+const (
+	changeStored    = "stored"
+	changeUnchanged = "unchanged"
+)
+
+const (
+	// askMax bounds the body of a word.
+	askMax = 16 << 10
+	// byMax and reasonMax bound texts, in bytes. Who approves stands in a tag
+	// of the load balancer, which has room for 256 characters.
+	byMax     = 100
+	reasonMax = 500
+	// pauseMax is the longest that a pause with an end may last.
+	pauseMax = 366 * 24 * time.Hour
+)
+
+// members are those of an Ask that a word takes besides by and reason.
+type members struct {
+	reason bool // is needed
+	ends   bool // takes for and until
+	unit   bool
+	plan   bool
+}
+
+// takes says what each word takes.
+var takes = map[Word]members{
+	Pause:   {reason: true, ends: true, unit: true},
+	Resume:  {},
+	Approve: {plan: true},
+	Ack:     {},
+	Prove:   {},
+	Remove:  {reason: true},
+	Stop:    {reason: true, ends: true},
+	Go:      {},
+}
+
+// readAsk reads and checks the body of a word. In what it returns, Until is set
+// where an end was given, and For is not.
+func readAsk(r *http.Request, w Word, now time.Time) (Ask, error) {
+	b, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, askMax))
+	if _, over := errors.AsType[*http.MaxBytesError](err); over {
+		return Ask{}, fmt.Errorf("%s: more than %d bytes: %w", w, askMax, pair.ErrTooLarge)
+	}
+	if err != nil {
+		return Ask{}, fmt.Errorf("read the body of %s: %w: %w", w, pair.ErrUnreachable, err)
+	}
+	a, err := parseAsk(b)
+	if err == nil {
+		err = a.check(w, now)
+	}
+	if err != nil {
+		return Ask{}, fmt.Errorf("%s: %w: %w", w, err, pair.ErrInvalid)
+	}
+	return a, nil
+}
+
+func parseAsk(b []byte) (Ask, error) {
+	var a Ask
+	if len(b) == 0 {
+		return a, errors.New("empty body; expected JSON, which the host passes on only with Content-Length")
+	}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&a); err != nil {
+		return a, errors.New("expected a JSON object with by, reason, for, until, unit, plan: " + clip(err.Error()))
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return a, errors.New("expected one JSON object and nothing after it")
+	}
+	return a, nil
+}
+
+// check refuses what the word does not take, instead of leaving it out.
+func (a *Ask) check(w Word, now time.Time) error {
+	a.By, a.Reason = strings.TrimSpace(a.By), strings.TrimSpace(a.Reason)
+	takes := takes[w]
+	switch {
+	case a.By == "":
+		return errors.New("by: expected who asks")
+	case strings.EqualFold(a.By, pair.OwnerTandem):
+		return fmt.Errorf("by %q: expected a person, this name is the program's own", a.By)
+	case !oneLine(a.By, byMax):
+		return fmt.Errorf("by: expected one line of at most %d bytes", byMax)
+	case a.Reason == "" && takes.reason:
+		return errors.New("reason: expected why, for whoever finds it so at night")
+	case !oneLine(a.Reason, reasonMax):
+		return fmt.Errorf("reason: expected one line of at most %d bytes", reasonMax)
+	case a.Unit != pair.RoleUnknown && !takes.unit:
+		return errors.New("unit: only a pause takes one")
+	case a.Plan != "" && !takes.plan:
+		return errors.New("plan: only an approval takes one")
+	case a.Plan == "" && takes.plan:
+		return errors.New("plan: expected the hash of the plan, as tandem status shows it")
+	case !oneLine(a.Plan, byMax):
+		return errors.New("plan: expected a hash")
+	case (a.For != 0 || !a.Until.IsZero()) && !takes.ends:
+		return errors.New("for, until: only pause and stop have an end")
+	}
+	return a.end(now)
+}
+
+// end turns for into until.
+func (a *Ask) end(now time.Time) error {
+	if a.For != 0 && !a.Until.IsZero() {
+		return errors.New("for and until: expected one of them")
+	}
+	if a.For < 0 || time.Duration(a.For) > pauseMax {
+		return fmt.Errorf("for %s: expected more than nothing and at most %s", a.For, pauseMax)
+	}
+	if a.For > 0 {
+		a.Until, a.For = now.Add(time.Duration(a.For)), 0
+	}
+	if a.Until.IsZero() {
+		return nil
+	}
+	a.Until = a.Until.UTC().Truncate(time.Millisecond)
+	if !a.Until.After(now) || a.Until.Sub(now) > pauseMax {
+		return fmt.Errorf("until %s: expected a time after now, %s, and at most %s ahead", a.Until.Format(time.RFC3339), now.Format(time.RFC3339), pauseMax)
+	}
+	return nil
+}
+
+// oneLine reports whether a text is short and made of what can be shown: it is
+// stored, logged and shown on terminals.
+func oneLine(s string, most int) bool {
+	return len(s) <= most && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// clip bounds what comes from outside before it is shown.
+func clip(s string) string {
+	const most = 200
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
