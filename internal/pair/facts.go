@@ -294,10 +294,13 @@ func holdOf(in *Input, rec *Record) Hold {
 	def, seen, now := &in.Definition, &in.Observation, in.Observation.At
 	h, again := HoldStanding, false
 	for _, a := range rec.Admin {
-		left := a.Deadline.Sub(now)
+		left, most := a.Deadline.Sub(now), FenceFor
+		if a.Lever == LeverProve {
+			most = ProveFor
+		}
 		again = again || a.Again
 		switch {
-		case left <= 0 || left > max(FenceFor, ProveFor)+bootSkew:
+		case left <= 0 || left > most+bootSkew:
 			return HoldExpired
 		case !a.Landed:
 			h = HoldSent
