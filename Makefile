@@ -25,7 +25,7 @@ FUZZ        ?= .
 FUZZTIME    ?= 10s
 MUTATE      ?=
 BENCH       ?= .
-TESTTIMEOUT ?= 10m
+TESTTIMEOUT ?= 25m
 VERSION     ?= $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null || echo development)
 
 # What the function app runs on; `make start` builds for this machine instead.
@@ -59,8 +59,11 @@ build: ## build bin/tandem for this machine
 # Some tests build the program as it is deployed; compiled before, that does not
 # count against their timeout. They run make as a person does, not as a part of
 # this one.
+# The race detector makes everything several times slower, so the random faults
+# are a tenth there, and in full without it.
 test: need-cc $(AZURITE) build ## run all tests, with the race detector and in random order
 	env -u MAKELEVEL -u MAKEFLAGS CGO_ENABLED=1 go test -race -shuffle=on -timeout $(TESTTIMEOUT) ./...
+	go test -run 'TestRandomFaults' -timeout $(TESTTIMEOUT) ./internal/faults
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## run the linters and check the formatting

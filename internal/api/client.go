@@ -71,9 +71,10 @@ func (c *Client) Pairs(ctx context.Context) ([]Status, error) {
 			return nil, err
 		}
 		all = append(all, page.Pairs...)
-		if after = page.Next; after == "" {
+		if page.Next <= after { // empty, or a server that goes round in circles
 			return all, nil
 		}
+		after = page.Next
 	}
 }
 
@@ -117,6 +118,9 @@ func (c *Client) History(ctx context.Context, name string) iter.Seq2[pair.Entry,
 				if !yield(e, nil) {
 					return
 				}
+			}
+			if page.Next == before { // a server that goes round in circles
+				return
 			}
 			before = page.Next
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"strings"
 	"time"
 
 	"tandem/internal/pair"
@@ -18,6 +19,11 @@ const (
 	// patience is how long one pass watches running operations before it leaves
 	// them to the next message; no invocation waits longer than 20 s.
 	patience = 10 * time.Second
+	// deliverTime is kept of a pass's budget for what has to be told at its end.
+	deliverTime = 5 * time.Second
+	// effectPatience is how long the load balancer's own view may take to follow a
+	// write before the write is made again.
+	effectPatience = time.Minute
 	// pollEvery is how often a running operation is asked for when the
 	// platform does not say.
 	pollEvery = 2 * time.Second
@@ -94,7 +100,7 @@ func nothingAgainst(*pass, context.Context, *pair.Intent) error { return nil }
 // the first (azure.md 0 item 1). Only a pass that has lost the pair ends at
 // once; what fails otherwise stays open and is tried again by a later look.
 func (p *pass) act(ctx context.Context) error {
-	until := p.now().Add(patience)
+	until := min(p.Uptime()+patience, p.began+p.Budget-deliverTime)
 	for {
 		soonest := time.Duration(0)
 		for _, i := range p.next() {
@@ -109,7 +115,7 @@ func (p *pass) act(ctx context.Context) error {
 		if len(p.next()) == 0 {
 			return nil
 		}
-		if p.now().Add(soonest).After(until) || wait(ctx, soonest) != nil {
+		if p.Uptime()+soonest > until || wait(ctx, soonest) != nil {
 			return nil // still running: the next look goes on
 		}
 	}
@@ -224,7 +230,7 @@ func (p *pass) setAdminState(ctx context.Context, i *pair.Intent) (after time.Du
 	case now == pair.AdminUp && p.heldAs(*i) != pair.AdminUp, now == pair.AdminDown && i.Want == pair.AdminUp:
 		return 0, false, fmt.Errorf("%s reads %s: %w", i.Unit, now, errForeign)
 	case now == i.Want && !i.Rewrite:
-		return 0, true, nil
+		return p.lookAtAdminState(ctx, i)
 	}
 	return p.begin(ctx, i, (*pass).lookAtAdminState, func(last func(context.Context) error) (pair.Operation, error) {
 		return p.Platform.BeginAdminState(ctx, p.change(i, etag), last)
@@ -341,7 +347,7 @@ func (p *pass) watch(ctx context.Context, i *pair.Intent, effect func(*pass, con
 	case err != nil && passing(err):
 		return max(pair.RetryAfter(err, 0), pollEvery), false, nil
 	case err != nil:
-		i.Token = "" // superseded, failed or lost: look at the world and begin again
+		i.Token, i.Rewrite = "", i.Pool != "" // superseded, failed or lost: what reads as written may never take effect
 		return 0, false, err
 	case !op.Done:
 		return waitFor(op), false, nil
@@ -351,16 +357,50 @@ func (p *pass) watch(ctx context.Context, i *pair.Intent, effect func(*pass, con
 }
 
 // lookAtAdminState reads the world after a write that is called finished: success
-// of the operation is not success of the change. A finished write of ours has
-// superseded whatever was on its way, so reading counts again from here on.
+// of the operation is not success of the change, and what the load balancer's
+// document says is not what its data path does (azure.md 0 item 4). So its own
+// view of the unit is asked too, where it has one; it follows late, and while it
+// does not, the write is made again now and then.
 func (p *pass) lookAtAdminState(ctx context.Context, i *pair.Intent) (time.Duration, bool, error) {
 	i.Token, i.Rewrite = "", false
-	_, now, err := p.adminState(ctx, i)
-	if err == nil && now != i.Want {
-		err = fmt.Errorf("%s in pool %s reads %s after the write of %s was called finished: %w",
-			i.Unit, i.Pool, now, i.Want, pair.ErrUnknownOutcome)
+	seen, err := p.readPool(ctx, i, true)
+	if err != nil {
+		return 0, false, err
 	}
-	return 0, err == nil, err
+	unit := p.snap.Definition.Units.Of(i.Unit)
+	_, now, err := memberIn(seen, i, unit)
+	switch {
+	case err != nil:
+		return 0, false, err
+	case now != i.Want:
+		return 0, false, fmt.Errorf("%s in pool %s reads %s after the write of %s was called finished: %w",
+			i.Unit, i.Pool, now, i.Want, pair.ErrUnknownOutcome)
+	case inEffect(seen, unit, i.Want):
+		return 0, true, nil
+	}
+	if i.BegunAt.IsZero() {
+		i.BegunAt = p.now()
+	}
+	if p.now().Sub(i.BegunAt) < effectPatience {
+		return pair.LookAgain, false, nil
+	}
+	i.Rewrite = true
+	return 0, false, fmt.Errorf("%s in pool %s reads %s, but the load balancer does not follow: %w", i.Unit, i.Pool, i.Want, pair.ErrUnknownOutcome)
+}
+
+// inEffect reports whether the load balancer's own view of a unit agrees with an
+// admin state. Where it says nothing of the unit, reading the state back has to
+// do.
+func inEffect(seen pair.BalancerSeen, unit pair.Unit, want pair.AdminState) bool {
+	for _, h := range seen.Health {
+		if h.Address != unit.Address || h.Reason == "" {
+			continue
+		}
+		if forced := strings.HasSuffix(h.Reason, "_Admin"); want == pair.AdminNone && forced || want != pair.AdminNone && h.Reason != want.String()+"_Admin" {
+			return false
+		}
+	}
+	return true
 }
 
 // passing reports whether an error says nothing of the thing that was asked for,
@@ -387,9 +427,13 @@ func (p *pass) adminState(ctx context.Context, i *pair.Intent) (etag string, sta
 	if err != nil {
 		return "", 0, err
 	}
+	return memberIn(seen, i, p.snap.Definition.Units.Of(i.Unit))
+}
+
+func memberIn(seen pair.BalancerSeen, i *pair.Intent, unit pair.Unit) (etag string, state pair.AdminState, err error) {
 	for _, pool := range seen.Pools {
 		for _, m := range pool.Members {
-			if pool.Name == i.Pool && m.Address == p.snap.Definition.Units.Of(i.Unit).Address {
+			if pool.Name == i.Pool && m.Address == unit.Address {
 				return pool.ETag, m.Admin, nil
 			}
 		}

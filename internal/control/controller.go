@@ -112,10 +112,12 @@ type Controller struct {
 	quiet  *rate.Limiter // of readings of quiet pairs' load balancers
 	writes *rate.Limiter // of writes that can wait
 
-	mu     sync.Mutex
-	known  map[string]*memory // by pair
-	stop   *pair.Pause        // what a person stopped everything with
-	stopAt time.Duration      // uptime at which that was read; 0 is never
+	mu    sync.Mutex
+	known map[string]*memory // by pair
+	// readsFrom is the uptime from which Resource Manager may be read again.
+	readsFrom time.Duration
+	stop      *pair.Pause   // what a person stopped everything with
+	stopAt    time.Duration // uptime at which that was read; 0 is never
 }
 
 const (
@@ -133,10 +135,9 @@ const (
 // memory is what this process remembers of a pair between passes. All of it can
 // be lost.
 type memory struct {
-	readAt   time.Duration // uptime at which its load balancers were read last, 0 for never
-	healthAt time.Duration // and their rule health
-	powerAt  time.Duration // and the power state of its silent units
-	health   []pair.BalancerSeen
+	readAt   time.Duration  // uptime at which its load balancers were read last, 0 for never
+	healthAt time.Duration  // and their rule health
+	powerAt  time.Duration  // and the power state of its silent units
 	chained  link           // its chain of looks, when that was carried on last
 	standing *pair.Snapshot // the pair while an admin state of ours stands
 }

@@ -210,6 +210,9 @@ func (f *fleet) LoadBalancer(_ context.Context, d pair.Definition, lb pair.LoadB
 		if health {
 			up := f.units[a].check == pair.CheckServing
 			reason := map[bool]string{true: "Up_Probe_Success", false: "Down_Probe_HttpStatusCodeError"}[up]
+			if state == pair.AdminDown {
+				up, reason = false, "Down_Admin"
+			}
 			seen.Health = append(seen.Health, pair.HealthSeen{Rule: "check", Address: a, Up: up, Reason: reason})
 		}
 	}

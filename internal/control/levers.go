@@ -10,10 +10,6 @@ import (
 	"tandem/internal/pair"
 )
 
-// downAdmin is the platform's word for a unit that an admin state holds Down
-// (azure.md 1.11).
-const downAdmin = "Down_Admin"
-
 // proofEnds is how long before its deadline a proof is given up, so that it is
 // said why before the table takes it back.
 const proofEnds = 20 * time.Second
@@ -53,22 +49,10 @@ func (p *pass) proveLever(ctx context.Context, i *pair.Intent) (time.Duration, b
 			return 0, false, err
 		}
 	}
-	after, seen, err := p.setAdminState(ctx, i)
-	if err != nil || !seen {
-		return after, false, err
-	}
-	b, err := p.readPool(ctx, i, true)
-	if err != nil {
-		return 0, false, err
-	}
-	unit := p.snap.Definition.Units.Of(i.Unit)
-	if slices.ContainsFunc(b.Health, func(h pair.HealthSeen) bool { return h.Address == unit.Address && h.Reason == downAdmin }) {
-		return 0, true, nil
-	}
 	if i.Deadline.Sub(p.now()) < proofEnds {
-		return 0, false, fmt.Errorf("the load balancer never showed %s: %w", downAdmin, errNeverAgain)
+		return 0, false, fmt.Errorf("the load balancer never showed that %s is Down: %w", i.Unit, errNeverAgain)
 	}
-	return pair.LookAgain, false, nil
+	return p.setAdminState(ctx, i)
 }
 
 // proveIfMatch makes the write that must be refused. Who may write at all, and

@@ -65,7 +65,7 @@ func TestTheLeverProof(t *testing.T) {
 	}{
 		{"shows Down in the load balancer and goes back", func(*world) {}, true, ""},
 		{"fails where a write with a wrong ETag is taken", func(w *world) { w.platform.takesWrong = true }, false, "wrong ETag"},
-		{"fails where the data path never shows Down", func(w *world) { w.platform.slowHealth = true }, false, "never showed Down_Admin"},
+		{"fails where the data path never shows Down", func(w *world) { w.platform.slowHealth = true }, false, "never showed that second is Down"},
 		{"is refused where a person set an admin state", func(w *world) {
 			w.platform.pools["ilb/pool"].admin[firstAddr] = pair.AdminDown
 		}, false, "in the way of prove"},

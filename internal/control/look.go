@@ -25,6 +25,10 @@ const (
 	// neither unit answers us.
 	powerEvery = time.Minute
 	darkEvery  = 30 * time.Second
+	// throttledFor is how long nothing is read after a 429 that does not say, and
+	// throttledMax the most that one is believed.
+	throttledFor = 10 * time.Second
+	throttledMax = time.Minute
 	// stopEvery is how old our knowledge of a global stop may be when a pass
 	// looks. It is read afresh before every effect.
 	stopEvery = 10 * time.Second
@@ -56,10 +60,6 @@ func (p *pass) look(ctx context.Context) {
 	}
 	if due, health := p.balancersDue(dark); due && len(seen.Balancers) == 0 {
 		p.readBalancers(ctx, health)
-	} else if dark {
-		p.mu.Lock()
-		seen.Balancers = p.memory().health
-		p.mu.Unlock()
 	}
 }
 
@@ -211,11 +211,12 @@ func (p *pass) readPower(ctx context.Context) {
 	}
 	for _, r := range pair.Roles {
 		u := seen.Unit(r)
-		if u.Lives() {
+		if u.Lives() || p.throttled() {
 			continue
 		}
 		power, err := p.Platform.Power(ctx, p.snap.Definition.VMID(r))
 		if err != nil {
+			p.throttle(err)
 			p.Log.WarnContext(ctx, "power state is unknown", "pair", p.name, "unit", r.String(), "error", err.Error())
 			continue
 		}
@@ -252,6 +253,24 @@ func (p *pass) balancersDue(dark bool) (due, health bool) {
 	return p.quiet.AllowN(epoch0.Add(now), calls), health
 }
 
+// throttle keeps readings back for as long as Resource Manager asks for. Writes
+// have a wait of their own in their intents.
+func (c *Controller) throttle(err error) {
+	if !errors.Is(err, pair.ErrThrottled) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readsFrom = c.Uptime() + min(pair.RetryAfter(err, throttledFor), throttledMax)
+}
+
+// throttled reports whether Resource Manager asked for patience.
+func (c *Controller) throttled() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Uptime() < c.readsFrom
+}
+
 // tokenless copies intents without the tokens of running operations: those are
 // signed addresses, no facts of a decision, and must not get into the journal.
 func tokenless(intents []pair.Intent) []pair.Intent {
@@ -273,8 +292,12 @@ func (p *pass) readBalancers(ctx context.Context, health bool) {
 func (p *pass) balancers(ctx context.Context, health bool) []pair.BalancerSeen {
 	var seen []pair.BalancerSeen
 	for _, lb := range p.snap.Definition.LoadBalancers {
+		if p.throttled() {
+			break
+		}
 		b, err := p.Platform.LoadBalancer(ctx, p.snap.Definition, lb, health)
 		if err != nil {
+			p.throttle(err)
 			p.Log.WarnContext(ctx, "load balancer was not read", "pair", p.name, "loadBalancer", lb.Name, "error", err.Error())
 			continue
 		}
@@ -285,7 +308,7 @@ func (p *pass) balancers(ctx context.Context, health bool) []pair.BalancerSeen {
 	m := p.memory()
 	m.readAt = p.Uptime()
 	if health {
-		m.healthAt, m.health = m.readAt, seen
+		m.healthAt = m.readAt
 	}
 	return seen
 }

@@ -37,18 +37,22 @@ func (p *pass) withoutStore(ctx context.Context, why error) error {
 	}
 	p.snap = *snap
 	p.look(ctx)
+	var left []pair.AdminHold
 	for _, h := range snap.Record.Admin {
 		other := p.in.Observation.Unit(h.Unit.Other())
 		if h.Fence() && other.Check.Answer == pair.CheckServing && p.now().Before(h.Deadline) {
+			left = append(left, h)
 			continue
 		}
 		if err := p.takeBack(ctx, h); err != nil {
 			p.Log.ErrorContext(ctx, "an admin state of ours could not be taken back without the store", "pair", p.name,
 				"unit", h.Unit.String(), "loadBalancer", h.LoadBalancer, "pool", h.Pool, "error", err.Error())
+			left = append(left, h)
 			continue
 		}
 		p.did = append(p.did, fmt.Sprintf("%s is None in %s/%s, without the store", h.Unit, h.LoadBalancer, h.Pool))
 	}
+	p.snap.Record.Admin = left
 	return why
 }
 

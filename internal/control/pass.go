@@ -21,6 +21,7 @@ type pass struct {
 	name  string
 	cause pair.Cause
 	owner string
+	began time.Duration // uptime
 	snap  pair.Snapshot
 	in    pair.Input
 	d     pair.Decision
@@ -52,10 +53,11 @@ func (c *Controller) Pass(ctx context.Context, name string, cause pair.Cause) (e
 	ctx, cancel := context.WithTimeout(ctx, c.Budget)
 	defer cancel()
 	p := &pass{Controller: c, name: name, cause: cause, owner: fmt.Sprintf("%s/%d", c.Worker, c.passes.Add(1))}
-	start, began := c.now(), c.Uptime()
-	c.vigil.beat(c.now(), began)
+	start := c.now()
+	p.began = c.Uptime()
+	c.vigil.beat(c.now(), p.began)
 	defer func() { p.tell(start, err) }()
-	defer func() { p.remember(c.Uptime() - began) }()
+	defer func() { p.remember(c.Uptime() - p.began) }()
 	defer recovered(&err)
 
 	if err = p.load(ctx); err != nil {

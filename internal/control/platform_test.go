@@ -248,19 +248,24 @@ func (f *platform) LoadBalancer(_ context.Context, d pair.Definition, lb pair.Lo
 	}
 	if health {
 		for _, r := range pair.Roles {
-			seen.Health = append(seen.Health, f.healthOf(d.Units.Of(r).Address))
+			seen.Health = append(seen.Health, f.healthOf(lb, d.Units.Of(r).Address))
 		}
 	}
 	return seen, nil
 }
 
-// healthOf is the load balancer's view of a unit. The caller holds mu.
-func (f *platform) healthOf(addr netip.Addr) pair.HealthSeen {
+// healthOf is the load balancer's view of a unit, by a rule of one of the named
+// pools. The caller holds mu.
+func (f *platform) healthOf(lb pair.LoadBalancer, addr netip.Addr) pair.HealthSeen {
 	f.units.mu.Lock()
 	defer f.units.mu.Unlock()
 	h := pair.HealthSeen{Rule: "check", Address: addr}
 	u := f.units.of[addr]
-	for _, p := range f.pools {
+	for _, name := range lb.Pools {
+		p := f.pools[lb.Name+"/"+name]
+		if p == nil {
+			continue
+		}
 		if s := p.admin[addr]; s != pair.AdminNone && !f.slowHealth {
 			h.Up, h.Reason = s == pair.AdminUp, s.String()+"_Admin"
 			return h

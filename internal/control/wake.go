@@ -15,6 +15,9 @@ import (
 const (
 	// wakeAtOnce is how many pairs one message names.
 	wakeAtOnce = 50
+	// spread is the time between the beginnings of its passes, so that they do
+	// not all dial in one instant, and always begin in the order of the message.
+	spread = time.Millisecond
 	// putBackMax is how often a message is put back after passing faults; then
 	// the host's own retries and its poison queue take over.
 	putBackMax = 20
@@ -147,7 +150,10 @@ func (w *Waker) Reconcile(ctx context.Context, m pair.Message) error {
 		again pair.Message
 	)
 	for i, name := range m.Pairs {
-		wg.Go(func() { errs[i] = w.Controller.Pass(ctx, name, m.Cause) })
+		wg.Go(func() {
+			_ = wait(ctx, time.Duration(i)*spread) // a pass that has no time left says so itself
+			errs[i] = w.Controller.Pass(ctx, name, m.Cause)
+		})
 	}
 	wg.Wait()
 	if m.Cause.Kind == pair.CauseSweep {

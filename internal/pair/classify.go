@@ -110,26 +110,13 @@ func classifyNone(seen *Observation, rec *Record) Situation {
 	switch {
 	case first.Check.Answer == CheckUnknown || second.Check.Answer == CheckUnknown:
 		return Unclear
-	case !first.Lives() && !second.Lives() && anyProbedUp(seen):
+	case !first.Lives() && !second.Lives() && (rec.Units[0].Probed.Up || rec.Units[1].Probed.Up):
 		return Blind
 	case booting(seen, rec, First) || booting(seen, rec, Second):
 		return Booting
 	default:
 		return NoneActive
 	}
-}
-
-// anyProbedUp reports whether the load balancer's probe reaches a serving unit,
-// by what was read in this pass.
-func anyProbedUp(seen *Observation) bool {
-	for i := range seen.Balancers {
-		for _, h := range seen.Balancers[i].Health {
-			if h.ProbedUp() {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func notConfigured(u *UnitSeen) bool {

@@ -186,16 +186,20 @@ func (d *Decision) learnOf(in *Input, r Role) {
 	switch {
 	case seen.Lives() && u.Power != (PowerSeen{}):
 		u.Power, d.Changed = PowerSeen{}, true
-	case !seen.Lives() && seen.Power.Power != PowerUnknown && seen.Power.Power != u.Power.Power:
+	case !seen.Lives() && seen.Power.Power != PowerUnknown && (seen.Power.Power != u.Power.Power || u.Platform.At.After(u.Power.At)):
 		u.Power, d.Changed = seen.Power, true
 	}
-	if p, read := probed(&in.Observation, in.Definition.Units.Of(r)); read && p != u.Probed {
+	p, read := probed(&in.Observation, in.Definition.Units.Of(r))
+	if dark := !in.Observation.Units[0].Lives() && !in.Observation.Units[1].Lives(); !dark {
+		p.Up = false // it tells something only while neither answers us
+	}
+	if read && p != u.Probed {
 		u.Probed, d.Changed = p, true
 	}
 }
 
-// probed is whether a load balancer's probe gets no answer from a unit, if that
-// was read; one of several is enough.
+// probed is how the load balancers' probes find a unit, if that was read; one of
+// several that gets no answer is enough.
 func probed(seen *Observation, unit Unit) (p ProbedSeen, read bool) {
 	for _, lb := range seen.Balancers {
 		for _, h := range lb.Health {
@@ -206,6 +210,7 @@ func probed(seen *Observation, unit Unit) (p ProbedSeen, read bool) {
 			if h.Unreached() {
 				return ProbedSeen{Unreached: true, Reason: h.Reason}, true
 			}
+			p.Up = p.Up || h.ProbedUp()
 		}
 	}
 	return p, read
@@ -264,7 +269,7 @@ func (d *Decision) remember(in *Input, now Situation) {
 	if serving := servingAlone(seen); serving != RoleUnknown && serving != rec.LastActive {
 		rec.LastActive, d.Changed = serving, true
 	}
-	if !sameSight(now, rec.Sight) {
+	if !sameSight(now, rec.Sight) && !d.flapsOn() {
 		if rec.Sight != Unclear { // the first sight is no change
 			rec.Flips = append(slices.Clone(since(rec.Flips, d.At.Add(-FlapWindow))), d.At)
 			rec.Flips = rec.Flips[max(0, len(rec.Flips)-flapsAt):]
@@ -283,6 +288,13 @@ func (d *Decision) remember(in *Input, now Situation) {
 	if rec.Pause != nil && !rec.Pause.In(d.At) {
 		rec.Pause, d.Changed = nil, true
 	}
+}
+
+// flapsOn reports whether a flapping pair has changed a moment ago, so that
+// another change says nothing new and need not be stored.
+func (d *Decision) flapsOn() bool {
+	flips := d.Record.Flips
+	return d.Record.Situation == Flapping && len(flips) > 0 && d.At.Sub(flips[len(flips)-1]) < FlapWindow/10
 }
 
 func servingAlone(seen *Observation) Role {

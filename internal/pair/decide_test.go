@@ -171,8 +171,8 @@ func everyHold(f Facts, visit func(*Facts)) {
 }
 
 func everyLever(f Facts, visit func(*Facts)) {
-	for _, foreign := range []bool{false, true} {
-		f.Foreign = foreign
+	for bits := range 4 {
+		f.Foreign, f.Refused = bits&1 == 1, bits&2 == 2
 		f.Lever, f.Permit, f.Obstacle = LeverNone, PermitNever, ObstacleNone
 		visit(&f)
 		for _, lever := range Levers[1:] {

@@ -176,6 +176,9 @@ type Facts struct {
 	// Foreign: an admin state that is not ours stands on a unit.
 	Foreign bool `json:"foreign,omitempty"`
 
+	// Refused: a unit's API does not let us in, or has another certificate.
+	Refused bool `json:"refused,omitempty"`
+
 	// Unproved: mode auto waits for the lever proof. It is part of the stance
 	// already, and here for people.
 	Unproved bool `json:"unproved,omitempty"`
@@ -188,13 +191,16 @@ func facts(in *Input, d *Decision, belief Belief) (Facts, choice) {
 	f := Facts{Situation: d.Seen, Belief: belief, Foreign: rec.Foreign, Proof: proof(def, seen)}
 	f.Unproved = !proved(def, rec)
 	f.Stance = stance(in, rec, f.Unproved)
-	if f.Hold = holdOf(in, rec); f.Hold != HoldNone {
+	f.Settled = settled(def, d)
+	if f.Hold = holdOf(in, rec, f.Settled); f.Hold == HoldNone {
+		f.Settled = false
+	} else {
 		f.SurvivorServes = rec.Admin[0].Lever == LeverUp || fresh(seen, rec.Admin[0].Unit.Other())
-		f.Settled = settled(def, d)
 		f.Licence = licence(def, rec.Admin[0], f.Stance)
 		f.Unit = rec.Admin[0].Unit
 		return f, choice{}
 	}
+	f.Refused = refused(&seen.Units[0]) || refused(&seen.Units[1])
 	c := chooseLever(in, d)
 	f.Lever, f.Unit = c.lever, c.unit
 	f.Approved = approved(rec.Plan, d.At) && rec.Plan.Hash == planHash(rec.Since, intentsOf(c, in, d))
@@ -202,6 +208,10 @@ func facts(in *Input, d *Decision, belief Belief) (Facts, choice) {
 		f.Obstacle = obstacle(c, in, d, f.Proof, f.Approved)
 	}
 	return f, c
+}
+
+func refused(u *UnitSeen) bool {
+	return u.API.Answer == APIRefused || u.API.Answer == APIUntrusted
 }
 
 // approved reports whether a person has just approved the plan.
@@ -287,12 +297,12 @@ func Licensed(def *Definition, l Lever, owner string, s Stance) bool {
 const OwnerTandem = "tandem"
 
 // holdOf says how our admin states stand, the most urgent one first.
-func holdOf(in *Input, rec *Record) Hold {
+func holdOf(in *Input, rec *Record, settled bool) Hold {
 	if len(rec.Admin) == 0 {
 		return HoldNone
 	}
 	def, seen, now := &in.Definition, &in.Observation, in.Observation.At
-	h, again := HoldStanding, false
+	h, again, unseen := HoldStanding, false, false
 	for _, a := range rec.Admin {
 		left, most := a.Deadline.Sub(now), FenceFor
 		if a.Lever == LeverProve {
@@ -302,23 +312,24 @@ func holdOf(in *Input, rec *Record) Hold {
 		switch {
 		case left <= 0 || left > most+bootSkew:
 			return HoldExpired
-		case !a.Landed:
-			h = HoldSent
-		case left <= FenceFor/2 && h != HoldSent:
+		case left <= FenceFor/2 && (a.Landed || adminSeen(seen, a.LoadBalancer, a.Pool, def.Units.Of(a.Unit)) == a.State):
 			h = HoldDue
+		case !a.Landed && h != HoldDue:
+			h = HoldSent
 		}
+		unseen = unseen || !a.Landed
 	}
 	lever := rec.Admin[0].Lever
 	switch {
 	case lever == LeverUp:
-		return holdUp(in, rec.Admin[0].Unit)
+		return holdUp(in, rec.Admin[0].Unit, settled)
 	case opposed(def, rec, seen):
 		return HoldOpposed
-	case h != HoldSent && slices.ContainsFunc(rec.Admin, in.erased) && (again || lever == LeverProve):
+	case !unseen && slices.ContainsFunc(rec.Admin, in.erased) && (again || lever == LeverProve):
 		return HoldLost
-	case h != HoldSent && slices.ContainsFunc(rec.Admin, in.erased):
+	case !unseen && slices.ContainsFunc(rec.Admin, in.erased):
 		return HoldErased
-	case lever == LeverProve && (h != HoldSent || !underWay(in, IntentProve, RoleUnknown)):
+	case lever == LeverProve && (!unseen || !underWay(in, IntentProve, RoleUnknown)):
 		return HoldProved
 	case lever == LeverProve:
 		return HoldProving
@@ -327,14 +338,18 @@ func holdOf(in *Input, rec *Record) Hold {
 	}
 }
 
-// holdUp says whether a unit that we set Up still has to be: neither answers
-// 200, and the unit proves that it forwards.
-func holdUp(in *Input, r Role) Hold {
+// holdUp says whether a unit that we set Up still has to be: its partner does not
+// answer 200, and it proves that it forwards. When it answers 200 by itself, the
+// load balancer's own probe needs a while to see that, and Up stands until then.
+func holdUp(in *Input, r Role, settled bool) Hold {
 	seen := &in.Observation
-	if seen.Units[0].Check.Answer == CheckServing || seen.Units[1].Check.Answer == CheckServing || seen.Unit(r).Service.Answer != ServicePassed {
+	self := seen.Unit(r).Check.Answer == CheckServing
+	switch {
+	case seen.Unit(r.Other()).Check.Answer == CheckServing, self && settled, !self && seen.Unit(r).Service.Answer != ServicePassed:
 		return HoldUpDone
+	default:
+		return HoldUp
 	}
-	return HoldUp
 }
 
 // opposed reports whether somebody set the survivor of our fence Down.

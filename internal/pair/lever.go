@@ -72,19 +72,18 @@ const (
 	ObstacleUnreachable          // the load balancer does not carry both, or does not see the survivor serving
 	ObstaclePreference           // the preference would move the active state to the wrong unit
 	ObstacleUnproved             // the second kind of evidence is missing
-	ObstacleGrace                // it has not lasted long enough
 	ObstacleHoldDown             // the last move is too recent
 	ObstacleBlocked              // there were too many moves; a person must acknowledge
 )
 
 var obstacles = []Obstacle{
 	ObstacleNone, ObstacleUnderWay, ObstacleUnread, ObstacleForeign, ObstacleNoLoser, ObstacleUnreachable, ObstaclePreference,
-	ObstacleUnproved, ObstacleGrace, ObstacleHoldDown, ObstacleBlocked,
+	ObstacleUnproved, ObstacleHoldDown, ObstacleBlocked,
 }
 
 var obstacleNames = names{
 	"none", "under way", "balancers unread", "foreign admin state", "no loser", "survivor unreachable", "preference",
-	"unproved", "grace", "hold-down", "blocked",
+	"unproved", "hold-down", "blocked",
 }
 
 func (o Obstacle) String() string               { return obstacleNames.text(uint8(o)) }
@@ -140,6 +139,9 @@ func chooseForNone(in *Input, d *Decision) choice {
 			return choice{LeverStart, r, consent}
 		}
 	}
+	if misconfigured(&in.Definition, seen) != "" {
+		return choice{} // the cause is known, and no lever mends it
+	}
 	if seen.Units[0].Check.Answer == CheckIdle && preferenceDiffers(seen, PreferFirst) {
 		return choice{LeverPrefer, RoleUnknown, Allowed}
 	}
@@ -162,7 +164,8 @@ func chooseForDegraded(in *Input, d *Decision) choice {
 	switch {
 	case ok:
 		return choice{LeverStart, gone, consent}
-	case !in.Observation.Unit(gone).Lives() && power(&in.Observation, &d.Record, gone) == PowerRunning:
+	case !in.Observation.Unit(gone).Lives() && power(&in.Observation, &d.Record, gone) == PowerRunning &&
+		d.At.Sub(d.Record.Since) >= BootGrace && !booting(&in.Observation, &d.Record, gone): // its silence has outlasted a boot
 		return choice{LeverRestart, gone, in.Definition.Failover.Restart}
 	default:
 		return choice{}
@@ -174,18 +177,23 @@ func power(seen *Observation, rec *Record, r Role) Power {
 	if p := seen.Unit(r).Power.Power; p != PowerUnknown {
 		return p
 	}
-	return rec.Units[r.Index()].Power.Power
+	u := &rec.Units[r.Index()]
+	if e := u.Platform; (e.Kind == EvidenceStarted || e.Kind == EvidenceAvailable) && e.At.After(u.Power.At) {
+		return PowerUnknown // it was started since that was read
+	}
+	return u.Power.Power
 }
 
 // startable reports whether a VM is switched off and no person did that: a stop
-// by a person is an instruction. Where no event told who did it, a person is
-// asked.
+// by a person is an instruction. Until an event has told that the platform did
+// it, a person is asked: that a VM is unavailable says nothing of who wants it
+// so, and the event of a person's stop comes when the stop is over.
 func startable(seen *Observation, rec *Record, r Role, consent Consent) (Consent, bool) {
 	e := rec.Units[r.Index()].Platform
 	switch {
 	case !stopped(seen, rec, r), e.ByPerson:
 		return Never, false
-	case e.Kind != EvidenceStopped && e.Kind != EvidenceUnavailable:
+	case e.Kind != EvidenceStopped:
 		return min(consent, Ask), true
 	default:
 		return consent, true
@@ -344,15 +352,13 @@ func startObstacle(in *Input, rec *Record, r Role, now time.Time) Obstacle {
 }
 
 // restartObstacle asks for everything at once: only when the load balancer's own
-// view says that the unit is down and its partner is up, the partner answers us
-// too, and the silence has outlasted a boot (DESIGN section 5).
+// view says that the unit is down and its partner is up, and the partner answers
+// us too (DESIGN section 5).
 func restartObstacle(in *Input, d *Decision, r Role) Obstacle {
 	seen := &in.Observation
 	switch {
 	case underWay(in, IntentRestart, r):
 		return ObstacleUnderWay
-	case d.At.Sub(d.Record.Since) < BootGrace || booting(seen, &d.Record, r):
-		return ObstacleGrace
 	case poweredTooOften(&d.Record, r, d.At):
 		return ObstacleBlocked
 	case unread(&in.Definition, seen):
@@ -395,6 +401,7 @@ func underWay(in *Input, kind IntentKind, r Role) bool {
 // asked for: too many in an hour stop them until a person acknowledges.
 func limited(f Failover, rec *Record, now time.Time) Obstacle {
 	recent := since(rec.Moves, now.Add(-time.Hour))
+	recent = slices.DeleteFunc(slices.Clone(recent), func(t time.Time) bool { return t.After(now.Add(bootSkew)) }) // of a clock that was ahead
 	switch {
 	case rec.Block != nil || len(recent) >= f.MaxMovesPerHour && f.MaxMovesPerHour > 0:
 		return ObstacleBlocked

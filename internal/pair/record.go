@@ -87,9 +87,11 @@ type UnitRecord struct {
 	Powered []time.Time `json:"powered,omitempty"`
 }
 
-// ProbedSeen is whether the load balancer's probe gets no answer from a unit,
-// and its word for it.
+// ProbedSeen is whether the load balancer's probe gets no answer from a unit, and
+// its word for that; and, while neither unit answers us, whether the probe sees
+// the unit as serving.
 type ProbedSeen struct {
+	Up        bool   `json:"up,omitempty"`
 	Unreached bool   `json:"unreached,omitempty"`
 	Reason    string `json:"reason,omitempty"`
 }

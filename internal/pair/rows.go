@@ -158,6 +158,13 @@ var holdRows = []Row{
 		Why:    "both units still answer 200, freshly proved, so the fence stands for another while",
 	},
 	{
+		Name: "fence-sent", Acts: "wait", Topic: "fence", Alarm: AlarmUrgent, Next: LookAgain,
+		Person: "If this lasts, see in the portal whether the load balancer follows: rule health must show Down_Admin for the loser.",
+		when:   func(f *Facts) bool { return f.Hold == HoldSent },
+		act:    explainOnly,
+		Why:    "both units answer 200; Down was decided for the loser and is not seen to be in effect yet",
+	},
+	{
 		Name: "fence-stands", Acts: "wait", Topic: "fence", Alarm: AlarmWarning, Next: LookAgain,
 		Person: repairLink,
 		when:   func(f *Facts) bool { return f.Hold != HoldNone },
@@ -387,6 +394,13 @@ var leverRows = slices.Concat(
 		act:    explainOnly,
 		Why:    "the load balancer must be read before anything is decided about it",
 	}},
+	[]Row{{
+		Name: "under-way", Acts: "wait", Alarm: AlarmWarning, Next: LookAgain,
+		Person: "Watch that it succeeds.",
+		when:   func(f *Facts) bool { return f.Obstacle == ObstacleUnderWay },
+		act:    explainOnly,
+		Why:    "what an earlier decision wants done is being done",
+	}},
 	leverRowsOf(LeverPrefer, "preference", AlarmWarning, AlarmNotice, [3]string{
 		"the units' preference is not what it must be, and cannot be set now",
 		"the units' preference is not what it must be; setting it is planned and waits for a person",
@@ -469,6 +483,13 @@ var restRows = []Row{
 		Why:    "one unit serves and the other is gone; the load balancer already sends new connections to the one that serves",
 	},
 	{
+		Name: "api-refused", Acts: "explain", Alarm: AlarmWarning,
+		Person: "See that the secret of the unit is the one that the unit takes, and that its certificate is the one in the pair file. Credentials that were refused are tried again after an hour, or when the secret changes.",
+		when:   func(f *Facts) bool { return f.Refused },
+		act:    explainOnly,
+		Why:    "one unit serves and the other stands by, but a unit's API does not let us in: the proof by a second kind of evidence is weaker without it",
+	},
+	{
 		Name: "foreign-admin-state", Acts: "explain", Alarm: AlarmWarning,
 		Person: "Somebody set an admin state on a unit in the load balancer. Clear it there when the maintenance is over: while it stands, the load balancer does not follow the units.",
 		when:   func(f *Facts) bool { return f.Foreign },
@@ -531,7 +552,7 @@ func why(row *Row, in *Input, d *Decision) string {
 	if f.Approved {
 		words += "; approved by " + approvedBy(in)
 	}
-	if f.Situation == Misconfigured || f.Situation.BothServe() {
+	if f.Situation == Misconfigured || f.Situation == NoneActive || f.Situation.BothServe() {
 		if wrong := misconfigured(&in.Definition, &in.Observation); wrong != "" {
 			words += "; " + wrong
 		}
@@ -562,7 +583,6 @@ var obstacleWords = map[Obstacle]string{
 	ObstacleUnreachable: "not every pool holds both units, or the load balancer does not see the other one serving",
 	ObstaclePreference:  "second serves, and a preference for first would pull the active state away undrained",
 	ObstacleUnproved:    "the load balancer's own view and the partner's answer do not both confirm it",
-	ObstacleGrace:       "it has not lasted as long as a boot may take",
 	ObstacleHoldDown:    "the last automatic move is too recent",
 	ObstacleBlocked:     "there were too many; a person must look (tandem ack)",
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 )
@@ -18,7 +19,7 @@ func unknownFields(b []byte, v any) (map[string]json.RawMessage, error) {
 	}
 	for f := range reflect.TypeOf(v).Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		delete(all, name)
+		maps.DeleteFunc(all, func(is string, _ json.RawMessage) bool { return strings.EqualFold(is, name) }) // as encoding/json matches them
 	}
 	if len(all) == 0 {
 		return nil, nil

@@ -52,6 +52,9 @@ func recordRow(e entity) (row, pair.Record, error) {
 	r := readRow(e)
 	var rec pair.Record
 	err := r.read(&rec)
+	if err == nil && rec.V == 0 {
+		err = fmt.Errorf("read %s: it has no version, so it is none of ours: %w", keyRecord, pair.ErrUnreadable)
+	}
 	if err == nil && rec.Readable() {
 		return r, rec, nil
 	}

@@ -124,6 +124,7 @@ func (o *operator) command(ctx context.Context, verb string, st lab.Step) error 
 			return errors.New("no plan waits")
 		}
 		ask.Plan = shown.Plan.Hash
+	default: // the others take nothing besides
 	}
 	if word == api.Pause && st.State != "" {
 		if err := ask.Unit.UnmarshalText([]byte(st.State)); err != nil {

@@ -45,7 +45,7 @@ func (c *Client) LoadBalancer(ctx context.Context, d pair.Definition, lb pair.Lo
 		return pair.BalancerSeen{}, err
 	}
 	if health {
-		seen.Health, err = c.ruleHealth(ctx, id, checkRule(got.Properties, seen.Pools, d.HA.CheckPort), units)
+		seen.Health, err = c.ruleHealth(ctx, id, checkRule(got.Properties, lb.Pools, d.HA.CheckPort), units)
 	}
 	return seen, err
 }
@@ -116,11 +116,12 @@ func entries(pool *armnetwork.BackendAddressPoolPropertiesFormat) []member {
 }
 
 // checkRule returns the name of the rule that the probe of the check port
-// decides about for the pair's pools, empty when there is none: other pairs may
-// live behind the same load balancer. All rules of a pair may use that probe;
+// decides about for one of the named pools, empty when there is none: other pools
+// have other admin states, and other pairs may live behind the same load
+// balancer. All rules of a pair may use that probe;
 // the one for the check port itself is preferred, because it is the last that
 // anybody would take away.
-func checkRule(lb *armnetwork.LoadBalancerPropertiesFormat, pools []pair.PoolSeen, checkPort int) string {
+func checkRule(lb *armnetwork.LoadBalancerPropertiesFormat, pools []string, checkPort int) string {
 	probes := map[pair.ResourceID]bool{}
 	for _, p := range lb.Probes {
 		if p != nil && p.Properties != nil && int(value(p.Properties.Port)) == checkPort {
@@ -132,7 +133,7 @@ func checkRule(lb *armnetwork.LoadBalancerPropertiesFormat, pools []pair.PoolSee
 		if r == nil || r.Properties == nil || r.Properties.Probe == nil || !probes[pair.NewResourceID(value(r.Properties.Probe.ID))] {
 			continue
 		}
-		if !slices.ContainsFunc(pools, func(p pair.PoolSeen) bool { return leadsTo(r.Properties, p.Name) }) {
+		if !slices.ContainsFunc(pools, func(pool string) bool { return leadsTo(r.Properties, pool) }) {
 			continue
 		}
 		if int(value(r.Properties.BackendPort)) == checkPort {

@@ -1,0 +1,15 @@
+package faults
+
+import (
+	"syscall"
+	"time"
+)
+
+// cpuTime is how much CPU this process has used.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}

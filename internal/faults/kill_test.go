@@ -1,0 +1,186 @@
+package faults
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tandem/internal/lab"
+	"tandem/internal/pair"
+)
+
+const (
+	// settlesAfter is how long after its end a story that nobody interrupted is
+	// looked at, and atLatest how long one may need that was: 35 seconds until
+	// the lease of the dead is over, two minutes of the longest wait after an
+	// attempt that failed, hold-down, and the looks that it takes to believe.
+	settlesAfter = 2 * time.Minute
+	atLatest     = 15 * time.Minute
+)
+
+// notForTheLight are stories that the light world cannot play, with the reason.
+var notForTheLight = map[string]string{}
+
+// ending is what must be the same however a story was interrupted.
+type ending struct {
+	Site      string
+	Situation pair.Situation
+	Mode      pair.Mode
+	Holds     []string // admin states of ours by the record
+	Intents   int
+	Outbox    int
+	Paused    bool
+	Blocked   bool
+}
+
+// end is how a world ends: each pair, the load balancers, and the units.
+func (w *world) end() string {
+	var all []string
+	for _, s := range w.sites {
+		snap, err := w.vault.Load(context.Background(), s.name)
+		if err != nil {
+			all = append(all, s.name+": "+err.Error())
+			continue
+		}
+		e := ending{
+			Site: s.name, Situation: snap.Record.Situation, Mode: snap.Definition.Mode, Intents: len(snap.Intents), Outbox: len(snap.Outbox),
+			Paused: snap.Record.Pause != nil, Blocked: snap.Record.Block != nil,
+		}
+		for _, h := range snap.Record.Admin {
+			e.Holds = append(e.Holds, fmt.Sprintf("%s is %s in %s/%s", h.Unit, h.State, h.LoadBalancer, h.Pool))
+		}
+		all = append(all, fmt.Sprintf("%+v", e))
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, b := range w.balancers {
+		doc, _ := b.visible()
+		all = append(all, fmt.Sprintf("%s reads %v with %d tags, in force is %v", b.name, doc.admin, len(doc.tags), b.carried.admin))
+	}
+	for _, a := range w.units {
+		all = append(all, fmt.Sprintf("%s prefers first: %v", a.key, a.set.preferFirst))
+	}
+	return strings.Join(all, "\n")
+}
+
+// interrupted plays a story of which one effect goes wrong. It returns how the
+// story ended, once that is as wanted or it had its time, the effects that were
+// made, and the rows of the decisions.
+func interrupted(t *testing.T, sc lab.Scenario, fx *effects, want string) (got string, rows []string) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w, err := newWorld(sc, 1, newLedger())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.effects = fx
+		after, settled := atLatest, func() bool { return w.end() == want }
+		if want == "" {
+			after, settled = settlesAfter, func() bool { return false }
+		}
+		w.play(context.Background(), after, settled)
+		got = w.end()
+		if w.check.found != nil {
+			got += "\nand it breaks " + w.check.found.String()
+		}
+		if len(w.failed) > 0 {
+			t.Errorf("the light world cannot play it: %v", w.failed)
+		}
+		rows = w.rows(t)
+	})
+	return got, rows
+}
+
+// rows are the rows of the stored decisions of the story's pair, oldest first.
+func (w *world) rows(t *testing.T) []string {
+	t.Helper()
+	entries, err := w.vault.Journal(context.Background(), w.sites[0].name, 1000, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for _, e := range slices.Backward(entries) {
+		var d struct {
+			Decision struct {
+				Row string `json:"row"`
+			} `json:"decision"`
+		}
+		if e.Kind == pair.EntryDecided && json.Unmarshal(e.Body, &d) == nil {
+			rows = append(rows, d.Decision.Row)
+		}
+	}
+	return rows
+}
+
+// TestKillPointsOfStories stops the pass after each effect of each story of the
+// lab in turn, once "failed", not done, and once "unknown", done without an
+// answer, and has a fresh worker carry on. The end must be the same, and no
+// promise may be broken on the way (promises 4 and 5).
+func TestKillPointsOfStories(t *testing.T) {
+	all, err := lab.Scenarios()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sc := range all {
+		t.Run(sc.Name, func(t *testing.T) {
+			if why := notForTheLight[sc.Name]; why != "" {
+				t.Skip("not for the light world: " + why)
+			}
+			t.Parallel()
+			killPoints(t, sc)
+		})
+	}
+}
+
+func killPoints(t *testing.T, sc lab.Scenario) {
+	t.Helper()
+	fx := &effects{}
+	want, rows := interrupted(t, sc, fx, "")
+	if strings.Contains(want, "and it breaks") {
+		t.Fatalf("uninterrupted, it ends with\n%s", want)
+	}
+	if missing := firstMissing(rows, sc.Expect.Decisions); missing != "" {
+		t.Errorf("in the light world the decisions are %v, expected %v: %s is missing", rows, sc.Expect.Decisions, missing)
+	}
+	every := 1
+	if few() {
+		every = 10
+	}
+	for n := 0; n < len(fx.done) && !t.Failed(); n += every {
+		for _, f := range []fate{failed, unknown} {
+			if got, _ := interrupted(t, sc, &effects{at: n + 1, fate: f}, want); got != want {
+				t.Errorf("effect %d of %d, %s, %v:\nends with\n%s\nwant\n%s", n+1, len(fx.done), fx.done[n], f, got, want)
+			}
+		}
+	}
+	t.Logf("%d effects", len(fx.done))
+}
+
+// firstMissing is the first word that is not in the list in its order.
+func firstMissing(list, want []string) string {
+	at := 0
+	for _, word := range list {
+		if at < len(want) && word == want[at] {
+			at++
+		}
+	}
+	if at < len(want) {
+		return want[at]
+	}
+	return ""
+}
+
+// TestEveryVerbIsKnown demands that the light world knows what the lab's stories
+// can do.
+func TestEveryVerbIsKnown(t *testing.T) {
+	for _, verb := range lab.Verbs() {
+		if verbs[verb] == nil && !slices.Contains(words, verb) {
+			t.Errorf("the light world does not know the verb %s", verb)
+		}
+	}
+}
