@@ -73,9 +73,9 @@ func executorOf(kind pair.IntentKind) (e executor, known bool) {
 	case pair.IntentFence:
 		return executor{run: (*pass).setAdminState, guard: (*pass).fenceAllowed, lever: pair.LeverFence, done: landed}, true
 	case pair.IntentRelease:
-		return executor{run: (*pass).setAdminState, guard: nothingAgainst, done: released, endless: true}, true
+		return executor{run: (*pass).setAdminState, guard: (*pass).nothingAgainst, done: released, endless: true}, true
 	case pair.IntentTag:
-		return executor{run: (*pass).setTag, guard: nothingAgainst}, true
+		return executor{run: (*pass).setTag, guard: (*pass).nothingAgainst}, true
 	case pair.IntentUp:
 		return executor{run: (*pass).setAdminState, guard: (*pass).upAllowed, lever: pair.LeverUp, done: landed}, true
 	case pair.IntentProve:
@@ -93,7 +93,7 @@ func executorOf(kind pair.IntentKind) (e executor, known bool) {
 
 // nothingAgainst is the guard of what is always right: to take back what is
 // ours, and to say what is so.
-func nothingAgainst(*pass, context.Context, *pair.Intent) error { return nil }
+func (*pass) nothingAgainst(context.Context, *pair.Intent) error { return nil }
 
 // act carries out the open intents. Load balancers do not wait for each other,
 // but on each there is one write at a time, because a second one would cancel

@@ -119,7 +119,8 @@ func (f *fleet) Due(context.Context, time.Time) iter.Seq2[string, error] {
 	}
 }
 
-func (f *fleet) PairsOfVM(context.Context, pair.ResourceID) ([]string, error)       { return nil, nil }
+func (f *fleet) PairsOfVM(context.Context, pair.ResourceID) ([]string, error) { return nil, nil }
+
 func (f *fleet) PairsOfResource(context.Context, pair.ResourceID) ([]string, error) { return nil, nil }
 
 func (f *fleet) Send(_ context.Context, _ string, m pair.Message, _ time.Duration) error {

@@ -343,12 +343,14 @@ func TestBlindness(t *testing.T) {
 			step = 0
 			return w.controller(&effects{}, func(o *control.Options) { o.Now = func() time.Time { return time.Now().Add(step) } })
 		}, func(*world, *control.Controller) { step = -time.Hour }, pair.BlindClock},
-		{"a pass that was frozen", func(_ *testing.T, w *world) *control.Controller { return w.controller(&effects{}) },
+		{
+			"a pass that was frozen", func(_ *testing.T, w *world) *control.Controller { return w.controller(&effects{}) },
 			func(w *world, c *control.Controller) {
 				w.units.onReport = func(context.Context) { time.Sleep(5 * time.Minute) }
 				_ = c.Pass(w.t.Context(), edge, pair.Cause{Kind: pair.CauseSweep})
 				w.units.onReport = nil
-			}, pair.BlindStall},
+			}, pair.BlindStall,
+		},
 		{"a store that fails", func(_ *testing.T, w *world) *control.Controller {
 			return w.controller(&effects{}, func(o *control.Options) { o.Store = &failing{Store: o.Store, w: w} })
 		}, func(w *world, c *control.Controller) {

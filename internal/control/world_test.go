@@ -537,6 +537,7 @@ func (l *logs) text() string {
 	defer l.mu.Unlock()
 	return l.buf.String()
 }
+
 func (w *world) define(d pair.Definition) {
 	w.t.Helper()
 	if _, err := w.store.Define(w.t.Context(), d, nil); err != nil {

@@ -286,6 +286,7 @@ func Licensed(def *Definition, l Lever, owner string, s Stance) bool {
 		consent = def.Failover.Restart
 	case LeverProve:
 		return s >= StanceObserve
+	case LeverNone, LeverPrefer: // the mildest has no policy of its own
 	}
 	if owner != OwnerTandem && owner != "" {
 		return s >= StanceRecommend && consent >= Ask

@@ -1,10 +1,10 @@
 package story
 
 import (
+	"bytes"
 	"context"
 	"time"
 
-	"bytes"
 	"tandem/internal/lab"
 	"tandem/internal/manifest"
 	"tandem/internal/pair"
