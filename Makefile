@@ -99,6 +99,12 @@ fuzz: ## fuzz every target for FUZZTIME (10s) up to the first finding: make fuzz
 mutate: ## count the mistakes in internal/pair that no test notices: make mutate MUTATE='-n 60'
 	go run ./tools/mutate -also internal/control $(MUTATE) internal/pair
 
+.PHONY: soak
+# The test binary itself gets Ctrl-C, tells what it found, and ends.
+soak: ## play random faults until stopped; what is found is kept in internal/faults/found
+	go test -c -o build/soak.test ./internal/faults
+	cd internal/faults && exec ../../build/soak.test -test.run '^TestSoak$$' -test.timeout 0 -soak
+
 .PHONY: bench
 bench: ## run the benchmarks: make bench BENCH=Decide
 	@echo "machine: $$(uname -sm), $$(getconf _NPROCESSORS_ONLN) cores," \

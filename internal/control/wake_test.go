@@ -347,9 +347,11 @@ func TestSweepsShareTheirSeatsAndEventsNeedNone(t *testing.T) {
 			})
 		}
 		time.Sleep(100 * time.Millisecond) // all have begun
+		mu.Lock()
 		if most != 2*control.SweptAtOnce {
 			t.Errorf("%d units are asked at once by sweeps, want the two of %d pairs", most, control.SweptAtOnce)
 		}
+		mu.Unlock()
 		if err := w.pass(pair.CauseVM); err != nil || time.Since(start) != 1100*time.Millisecond {
 			t.Errorf("the pass of an event beside them: %v after %v, want success without waiting", err, time.Since(start))
 		}

@@ -295,7 +295,7 @@ var faults = []fault{
 		return lab.Step{Do: "freeze-before-write", Unit: g.worker(), For: g.pick(5, 20, 60, 300) * time.Second}
 	})},
 	{3, func(g *generator) (lab.Step, lab.Step) {
-		u, by := g.worker(), g.pick(-10, 3)*time.Second
+		u, by := g.worker(), g.pick(-3600, -300, -10, 3, 30, 300, 3600)*time.Second
 		g.skew[u] += by
 		return lab.Step{Do: "clock", Unit: u, For: by}, lab.Step{Do: "clock", Unit: u, For: -by}
 	}},

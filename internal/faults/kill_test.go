@@ -78,7 +78,7 @@ func interrupted(t *testing.T, sc lab.Scenario, fx *effects, want string) (got s
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.effects = fx
+		w.effects, w.check.hasty = fx, true
 		after, settled := atLatest, func() bool { return w.end() == want }
 		if want == "" {
 			after, settled = settlesAfter, func() bool { return false }

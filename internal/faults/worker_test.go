@@ -115,11 +115,12 @@ type process struct {
 	cancel  context.CancelFunc
 
 	// The world's lock guards these.
-	sites  map[string]*grasp
-	looked bool          // it has read a pair
-	skew   time.Duration // of its clock, when it did so last
-	jumped time.Time     // when it last found its clock stepped
-	faults []time.Time   // of reading pairs
+	sites   map[string]*grasp
+	looked  bool          // it has read a pair
+	skew    time.Duration // of its clock, when it did so last
+	stepped time.Time     // the last step of its clock that it could see
+	jumped  time.Time     // and since when it could
+	faults  []time.Time   // of reading pairs
 }
 
 // grasp is what the world knows of a process's hold on a pair.
@@ -294,7 +295,7 @@ func (k *keeper) looks() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if by := p.machine.skew - p.skew; p.looked && (by > clockStep || by < -clockStep) {
-		p.jumped = time.Now()
+		p.stepped, p.jumped = p.machine.stepped, time.Now()
 	}
 	p.looked, p.skew = true, p.machine.skew
 }
