@@ -359,8 +359,9 @@ func (p *pass) watch(ctx context.Context, i *pair.Intent, effect func(*pass, con
 // lookAtAdminState reads the world after a write that is called finished: success
 // of the operation is not success of the change, and what the load balancer's
 // document says is not what its data path does (azure.md 0 item 4). So its own
-// view of the unit is asked too, where it has one; it follows late, and while it
-// does not, the write is made again now and then.
+// view of the unit is asked too. It follows late: after a while, where it says
+// nothing the document has to do, and where it contradicts the write is made
+// again.
 func (p *pass) lookAtAdminState(ctx context.Context, i *pair.Intent) (time.Duration, bool, error) {
 	i.Token, i.Rewrite = "", false
 	seen, err := p.readPool(ctx, i, true)
@@ -375,32 +376,35 @@ func (p *pass) lookAtAdminState(ctx context.Context, i *pair.Intent) (time.Durat
 	case now != i.Want:
 		return 0, false, fmt.Errorf("%s in pool %s reads %s after the write of %s was called finished: %w",
 			i.Unit, i.Pool, now, i.Want, pair.ErrUnknownOutcome)
-	case inEffect(seen, unit, i.Want):
-		return 0, true, nil
 	}
+	known, agrees := inEffect(seen, unit, i.Want)
 	if i.BegunAt.IsZero() {
 		i.BegunAt = p.now()
 	}
-	if p.now().Sub(i.BegunAt) < effectPatience {
+	switch waited := p.now().Sub(i.BegunAt); {
+	case agrees, !known && waited >= effectPatience:
+		return 0, true, nil
+	case waited < effectPatience:
 		return pair.LookAgain, false, nil
 	}
 	i.Rewrite = true
 	return 0, false, fmt.Errorf("%s in pool %s reads %s, but the load balancer does not follow: %w", i.Unit, i.Pool, i.Want, pair.ErrUnknownOutcome)
 }
 
-// inEffect reports whether the load balancer's own view of a unit agrees with an
-// admin state. Where it says nothing of the unit, reading the state back has to
-// do.
-func inEffect(seen pair.BalancerSeen, unit pair.Unit, want pair.AdminState) bool {
+// inEffect reports whether the load balancer's own view of a unit is known, and
+// whether it agrees with an admin state. Where it stays unknown, reading the
+// state back has to do.
+func inEffect(seen pair.BalancerSeen, unit pair.Unit, want pair.AdminState) (known, agrees bool) {
 	for _, h := range seen.Health {
-		if h.Address != unit.Address || h.Reason == "" {
+		if h.Address != unit.Address {
 			continue
 		}
-		if forced := strings.HasSuffix(h.Reason, "_Admin"); want == pair.AdminNone && forced || want != pair.AdminNone && h.Reason != want.String()+"_Admin" {
-			return false
+		if want == pair.AdminNone {
+			return true, !strings.HasSuffix(h.Reason, "_Admin")
 		}
+		return true, h.Reason == want.String()+"_Admin"
 	}
-	return true
+	return false, false
 }
 
 // passing reports whether an error says nothing of the thing that was asked for,

@@ -104,6 +104,24 @@ var rules = append([]rule{
 		through: true,
 	},
 	{
+		name:  "a replay needs only the domain and the pair file",
+		why:   "what was decided, or would have been, follows from the journal alone; whatever else it needed could not be stored with it (promise 10)",
+		of:    []string{"tandem/internal/replay"},
+		only:  []string{"tandem/internal/manifest", "tandem/internal/pair"},
+		tests: true,
+	},
+	{
+		name:  "random faults reach the program by its doors, and no adapter but the store",
+		why:   "they play the program in a light world of their own and in the lab's; another adapter would bring its own idea of the outside",
+		of:    []string{"tandem/internal/faults"},
+		never: []string{"tandem/..."},
+		but: []string{
+			"tandem/internal/api", "tandem/internal/control", "tandem/internal/manifest", "tandem/internal/pair",
+			"tandem/internal/store", lab, story,
+		},
+		tests: true,
+	},
+	{
 		name:   "only internal/azure/arm imports the Resource Manager SDK",
 		why:    "no arm type leaves the adapter, and armnetwork costs 2 GiB and 45 s to compile, which no other test shall pay",
 		of:     []string{"tandem/..."},
