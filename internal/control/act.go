@@ -30,6 +30,9 @@ const (
 	// lastLookMax is how long the last look before a write may take; with it the
 	// evidence for a fence is under five seconds old (DESIGN promise 2).
 	lastLookMax = 4 * time.Second
+	// waitMax is the longest wait of any kind: for room for a VM, which the
+	// adapter says takes ten minutes.
+	waitMax = 15 * time.Minute
 	// backoffMax is the longest wait after an attempt that failed; the waits
 	// before double from pair.LookAgain.
 	backoffMax = 2 * time.Minute
@@ -129,7 +132,7 @@ func (p *pass) next() []pair.Intent {
 	for _, i := range p.snap.Intents {
 		at := slices.IndexFunc(out, func(o pair.Intent) bool { return o.Place() == i.Place() })
 		switch {
-		case i.Token == "" && (i.NotBefore.After(p.now()) || p.tagTooSoon(i)):
+		case i.Token == "" && (p.waitsStill(i) || p.tagTooSoon(i)):
 		case at < 0:
 			out = append(out, i)
 		case i.Token != "" && out[at].Token == "":
@@ -137,6 +140,13 @@ func (p *pass) next() []pair.Intent {
 		}
 	}
 	return out
+}
+
+// waitsStill reports whether an intent waits for its next attempt. A wait that
+// is longer than any we give was stored by a clock that was ahead.
+func (p *pass) waitsStill(i pair.Intent) bool {
+	left := i.NotBefore.Sub(p.now())
+	return left > 0 && left <= waitMax
 }
 
 func (p *pass) tagTooSoon(i pair.Intent) bool {
@@ -171,12 +181,12 @@ func (p *pass) step(ctx context.Context, i pair.Intent) (time.Duration, error) {
 	case err == nil:
 		return after, p.keep(ctx, i, nil)
 	case errors.Is(err, errGone), errors.Is(err, errForeign), errors.Is(err, errGuard), errors.Is(err, errNeverAgain),
-		!e.endless && i.Attempts >= attemptsMax:
+		!(e.endless || i.Kind == pair.IntentTag && i.Tag == "" && !errors.Is(err, pair.ErrRefused)) && i.Attempts >= attemptsMax:
 		p.complain(ctx, i, err)
 		return 0, p.abandon(ctx, i, err)
 	default:
 		p.complain(ctx, i, err)
-		i.NotBefore = p.now().Add(max(pair.RetryAfter(err, 0), p.backoff(i.Attempts)))
+		i.NotBefore = p.now().Add(min(max(pair.RetryAfter(err, 0), p.backoff(i.Attempts)), waitMax))
 		return 0, p.keep(ctx, i, err)
 	}
 }
@@ -378,7 +388,7 @@ func (p *pass) lookAtAdminState(ctx context.Context, i *pair.Intent) (time.Durat
 			i.Unit, i.Pool, now, i.Want, pair.ErrUnknownOutcome)
 	}
 	known, agrees := inEffect(seen, unit, i.Want)
-	if i.BegunAt.IsZero() {
+	if i.BegunAt.IsZero() || i.BegunAt.After(p.now()) { // or a clock went back
 		i.BegunAt = p.now()
 	}
 	switch waited := p.now().Sub(i.BegunAt); {

@@ -53,13 +53,15 @@ func readTag(text string) (h AdminHold, ok bool) {
 	return h, known && !slices.ContainsFunc(errs[:], func(err error) bool { return err != nil })
 }
 
-// adopt takes over an admin state that a tag calls ours and the record does not
-// know: the store was lost or is another one. Its epoch counts on from there.
+// adopt takes over an admin state that a tag calls ours and that the record
+// cannot know, because its epoch is older: the store was lost or is another one.
+// Its epoch counts on from there. A tag of an older decision is only left over,
+// and an admin state beside it may be a person's.
 func (d *Decision) adopt(in *Input) {
 	for i := range in.Observation.Balancers {
 		b := &in.Observation.Balancers[i]
 		h, ok := readTag(b.Tags[TagName(in.Definition.Name)])
-		if !ok || knows(&d.Record, in.Open, b.Name) {
+		if !ok || h.Epoch <= d.Record.Epoch || knows(&d.Record, in.Open, b.Name) {
 			continue
 		}
 		for _, p := range b.Pools {
