@@ -167,7 +167,7 @@ func wrongPartner(partner string, want netip.Addr) bool {
 
 // flapping reports whether what is seen changes too fast to be believed.
 func flapping(rec *Record, now time.Time) bool {
-	recent := len(since(rec.Flips, now.Add(-FlapWindow)))
+	recent := len(since(rec.Flips, now, FlapWindow))
 	return recent >= flapsAt || rec.Situation == Flapping && recent >= calmAt
 }
 
@@ -195,12 +195,14 @@ func booting(seen *Observation, rec *Record, r Role) bool {
 // farther in the future is a wrong clock and grants nothing.
 const bootSkew = time.Minute
 
-// since returns the times after a moment; the times are in order.
-func since(times []time.Time, moment time.Time) []time.Time {
-	for i, t := range times {
-		if t.After(moment) {
-			return times[i:]
+// since returns those of the times that lie within a window before now. What
+// lies in the future was noted by a clock that was ahead, and counts for nothing.
+func since(times []time.Time, now time.Time, window time.Duration) []time.Time {
+	var out []time.Time
+	for _, t := range times {
+		if age := now.Sub(t); age < window && age >= -bootSkew {
+			out = append(out, t)
 		}
 	}
-	return nil
+	return out
 }

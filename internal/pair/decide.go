@@ -190,10 +190,13 @@ func (d *Decision) learnOf(in *Input, r Role) {
 		u.Power, d.Changed = seen.Power, true
 	}
 	p, read := probed(&in.Observation, in.Definition.Units.Of(r))
+	if !read {
+		p = u.Probed
+	}
 	if dark := !in.Observation.Units[0].Lives() && !in.Observation.Units[1].Lives(); !dark {
 		p.Up = false // it tells something only while neither answers us
 	}
-	if read && p != u.Probed {
+	if p != u.Probed {
 		u.Probed, d.Changed = p, true
 	}
 }
@@ -271,16 +274,16 @@ func (d *Decision) remember(in *Input, now Situation) {
 	}
 	if !sameSight(now, rec.Sight) && !d.flapsOn() {
 		if rec.Sight != Unclear { // the first sight is no change
-			rec.Flips = append(slices.Clone(since(rec.Flips, d.At.Add(-FlapWindow))), d.At)
+			rec.Flips = append(since(rec.Flips, d.At, FlapWindow), d.At)
 			rec.Flips = rec.Flips[max(0, len(rec.Flips)-flapsAt):]
 		}
 		rec.Sight, d.Changed = now, true
 	}
-	if len(rec.Flips) > 0 && rec.Situation != Flapping && d.At.Sub(rec.Flips[len(rec.Flips)-1]) >= FlapWindow {
+	if len(rec.Flips) > 0 && rec.Situation != Flapping && len(since(rec.Flips, d.At, FlapWindow)) == 0 {
 		rec.Flips, d.Changed = nil, true
 	}
-	if len(rec.Moves) > 0 && d.At.Sub(rec.Moves[0]) >= time.Hour {
-		rec.Moves, d.Changed = since(rec.Moves, d.At.Add(-time.Hour)), true
+	if len(since(rec.Moves, d.At, time.Hour)) < len(rec.Moves) {
+		rec.Moves, d.Changed = since(rec.Moves, d.At, time.Hour), true
 	}
 	if rec.Plan != nil && !rec.Plan.Since.Equal(rec.Since) {
 		rec.Plan, d.Changed = nil, true
@@ -294,7 +297,10 @@ func (d *Decision) remember(in *Input, now Situation) {
 // another change says nothing new and need not be stored.
 func (d *Decision) flapsOn() bool {
 	flips := d.Record.Flips
-	return d.Record.Situation == Flapping && len(flips) > 0 && d.At.Sub(flips[len(flips)-1]) < FlapWindow/10
+	if d.Record.Situation != Flapping || len(flips) == 0 {
+		return false
+	}
+	return len(since(flips, d.At, FlapWindow/10)) > 0
 }
 
 func servingAlone(seen *Observation) Role {
@@ -379,7 +385,7 @@ func pull(in *Input, d *Decision, c choice) {
 		d.Record.Prove = nil
 	case c.lever == LeverStart || c.lever == LeverRestart:
 		u := &d.Record.Units[c.unit.Index()]
-		u.Powered = append(slices.Clone(since(u.Powered, d.At.Add(-24*time.Hour))), d.At)
+		u.Powered = append(since(u.Powered, d.At, 24*time.Hour), d.At)
 	case c.lever != LeverPrefer || d.Seen == NoneActive:
 		d.Record.Moves = append(slices.Clone(d.Record.Moves), d.At)
 	}

@@ -559,6 +559,584 @@ func TestDecideLeavesItsInputAlone(t *testing.T) {
 	}
 }
 
+// TestTheReasonNamesEverythingThatCounts: each clause where it belongs, and
+// nowhere else.
+func TestTheReasonNamesEverythingThatCounts(t *testing.T) {
+	of := func(row string) string { return rowNamed(row).Why }
+	stopped := func(r Role, person bool) func(*Input) {
+		return func(in *Input) {
+			in.Record.Units[r.Index()].Platform = Evidence{Kind: EvidenceStopped, ByPerson: person}
+		}
+	}
+	const proveIt = "; mode auto waits for the lever proof (tandem prove)"
+	tests := []struct {
+		name      string
+		situation Situation
+		seen      Observation
+		change    func(*Input)
+		want      string
+	}{
+		{"nothing to add", Healthy, healthyPair(), nil, of("healthy")},
+		{"two that serve have a loser", LinkCut, bothServe(), nil, of("fence") + "; the loser is second, lm2"},
+		{"where it is not known, none is named", LinkCut, bothServe(), func(in *Input) {
+			in.Definition.HA.Preferred, in.Record.LastActive = PreferNone, RoleUnknown
+		}, of("both-active-no-loser")},
+		{"what stands in the way of a fence is a row of its own", LinkCut, bothServe(), func(in *Input) {
+			in.Record.Moves = []time.Time{noon}
+		}, of("both-active-limited") + "; the loser is second, lm2"},
+		{"another lever is about a unit", Degraded, halfSilent(PowerStopped), nil, of("start-planned") + "; it is about second, lm2"},
+		{"a preference is about both", Healthy, observed(at(CheckServing, Active), prefers(at(CheckIdle, Standby), PreferNone)), nil, of("preference")},
+		{"a unit that no lever is about is not named", Healthy, withBalancer(healthyPair(), AdminDown), func(in *Input) {
+			in.Record.Admin = []AdminHold{hold(LeverFence, AdminDown, true)}
+		}, of("release-healed")},
+		{"what stands in the way of another lever is named", Degraded, halfSilent(PowerRunning), func(in *Input) {
+			in.Record.Units[1].Powered = []time.Time{noon.Add(-time.Hour), noon.Add(-time.Minute)}
+		}, of("restart-held") + "; it is about second, lm2; in the way of restart: there were too many; a person must look (tandem ack)"},
+		{"that the load balancer is unread is a row of its own", Degraded, halfSilent(PowerRunning), nil, of("balancer-unread") + "; it is about second, lm2"},
+		{"who approved it", LinkCut, bothServe(), func(in *Input) {
+			in.Definition.Failover.Fence = Ask
+			in.Record = Decide(in).Record
+			in.Record.Plan.Approved = &Request{By: "alice", At: noon}
+		}, of("fence") + "; the loser is second, lm2; approved by alice"},
+		{"what is set up wrong", Misconfigured, observed(at(CheckServing, Active), told(at(CheckIdle, Standby), Report{CheckPort: 1})), nil, of("misconfigured") + "; second has another check port"},
+		{"also where neither serves", NoneActive, observed(at(CheckIdle, Standby), told(at(CheckIdle, Standby), Report{Role: First})), nil, of("none-active") + "; second is set up as first"},
+		{"also where both serve", BothActive, observed(at(CheckServing, Active), told(at(CheckServing, Active), Report{Partner: "10.0.0.9"})), nil,
+			of("both-active-read") + "; the loser is second, lm2; second has another partner"},
+		{"not where it explains nothing", Booting, observed(told(at(CheckServing, Active), Report{CheckPort: 1}), powered(silentUnit(), PowerStarting)), nil, of("booting")},
+		{"a person stopped it", Degraded, halfSilent(PowerStopped), stopped(Second, true), of("degraded") + "; a person stopped second, lm2"},
+		{"nobody did", Degraded, halfSilent(PowerStopped), stopped(Second, false), of("start") + "; it is about second, lm2"},
+		{"a person did, and it lives again", Healthy, healthyPair(), stopped(Second, true), of("healthy")},
+		{"why we are blind", Healthy, healthyPair(), func(in *Input) { in.Blind = BlindStore }, of("blind") + "; the store failed"},
+		{"mode auto waits for the proof", Healthy, healthyPair(), func(in *Input) { in.Record.Proofs = nil }, of("healthy") + proveIt},
+		{"mode recommend waits for nothing", Healthy, healthyPair(), func(in *Input) {
+			in.Record.Proofs, in.Definition.Mode = nil, Recommend
+		}, of("healthy")},
+		{"a lowered mode auto waits for nothing", Healthy, healthyPair(), func(in *Input) {
+			in.Record.Proofs, in.MaxMode = nil, Observe
+		}, of("healthy")},
+		{"how often it was seen", Healthy, halfSilent(PowerUnknown), nil, of("glimpsed") + "; degraded was seen 1 of 3 times"},
+		{"a recovery takes more", Degraded, healthyPair(), nil, of("glimpsed") + "; healthy was seen 1 of 5 times"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := lasting(tt.situation, tt.seen)
+			if tt.change != nil {
+				tt.change(&in)
+			}
+			d := Decide(&in)
+			if got := Why(&in, &d); got != tt.want {
+				t.Errorf("row %s because\n got %s\nwant %s", d.Row, got, tt.want)
+			}
+			if row := rowNamed(d.Row); PersonCanDo(&d) != row.Person {
+				t.Errorf("a person can do %q, want %q", PersonCanDo(&d), row.Person)
+			}
+		})
+	}
+}
+
+func TestARowOfAnotherReleaseIsSaidToBeUnknown(t *testing.T) {
+	in, d := lasting(Healthy, healthyPair()), Decision{Row: "sideways"}
+	if got := Why(&in, &d); got != `row "sideways" is not known to this release` || PersonCanDo(&d) != "" {
+		t.Errorf("because %s, a person can do %q", got, PersonCanDo(&d))
+	}
+}
+
+func TestAnApprovalIsNamedWhereItIsKnown(t *testing.T) {
+	for _, tt := range []struct {
+		plan *Plan
+		want string
+	}{{nil, "a person"}, {&Plan{}, "a person"}, {&Plan{Approved: &Request{By: "alice"}}, "alice"}} {
+		if got := approvedBy(&Input{Record: Record{Plan: tt.plan}}); got != tt.want {
+			t.Errorf("approved by %s, want %s", got, tt.want)
+		}
+	}
+}
+
+func TestWhatWasSeenIsSaidShortly(t *testing.T) {
+	tests := []struct {
+		name   string
+		second UnitSeen
+		probed ProbedSeen
+		want   string
+	}{
+		{"an API that was not asked is left out", at(CheckIdle, StateUnknown), ProbedSeen{}, "second 503"},
+		{"an API that answered is its word", at(CheckIdle, Standby), ProbedSeen{}, "second 503 (standby)"},
+		{"an API that did not is how", at(CheckSilent, StateUnknown), ProbedSeen{}, "second silent (API silent)"},
+		{"a check that failed is named", UnitSeen{Check: CheckSeen{Answer: CheckIdle}, Service: ServiceSeen{Answer: ServiceFailed, Check: "shop", Detail: "500"}}, ProbedSeen{}, "second 503 (check shop failed: 500)"},
+		{"one that passed is not", served(at(CheckIdle, StateUnknown), ServicePassed), ProbedSeen{}, "second 503"},
+		{"a probe that does not reach a unit that answers is", at(CheckIdle, StateUnknown), ProbedSeen{Unreached: true, Reason: "late"}, "second 503 (the load balancer: late)"},
+		{"one that reaches it is not", at(CheckIdle, StateUnknown), ProbedSeen{Reason: "late"}, "second 503"},
+		{"nor where it answers nobody", at(CheckRefused, StateUnknown), ProbedSeen{Unreached: true, Reason: "late"}, "second refused"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := lasting(Healthy, observed(at(CheckServing, Active), tt.second))
+			d := Decision{Seen: Degraded}
+			d.Record.Units[1].Probed = tt.probed
+			if got, want := Saw(&in, &d), "degraded, first 200 (active), "+tt.want; got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// TestAnAlarmStandsUntilItIsOver: it is raised once for one thing, whatever rows
+// speak of it, and a doubt neither raises nor ends it.
+func TestAnAlarmStandsUntilItIsOver(t *testing.T) {
+	degraded := &Alarmed{Row: "degraded", Level: AlarmWarning, Since: noon.Add(-time.Hour)}
+	fence := &Alarmed{Row: "fence", Level: AlarmUrgent, Since: noon.Add(-time.Hour)}
+	tests := []struct {
+		name      string
+		situation Situation
+		seen      Observation
+		was       *Alarmed
+		holds     bool
+		want      *Alarmed
+	}{
+		{"no alarm where all is well", Healthy, healthyPair(), nil, false, nil},
+		{"a warning raises one", Degraded, halfSilent(PowerUnknown), nil, false, &Alarmed{Row: "degraded", Level: AlarmWarning, Since: noon}},
+		{"and it stands since then", Degraded, halfSilent(PowerUnknown), degraded, false, degraded},
+		{"another alarm takes its place", Degraded, halfSilent(PowerUnknown), fence, false, &Alarmed{Row: "degraded", Level: AlarmWarning, Since: noon}},
+		{"rows about one thing are one alarm", LinkCut, withBalancer(bothServe(), AdminDown), fence, true, fence},
+		{"it ends when it is confirmed to be over", Healthy, healthyPair(), degraded, false, nil},
+		{"it does not end by a glimpse of the end", Degraded, healthyPair(), degraded, false, degraded},
+		{"a glimpse of trouble raises none", Healthy, halfSilent(PowerUnknown), nil, false, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := lasting(tt.situation, tt.seen)
+			in.Record.Alarm = tt.was
+			if tt.holds {
+				in.Record.Admin = []AdminHold{hold(LeverFence, AdminDown, true)}
+			}
+			if d := Decide(&in); !reflect.DeepEqual(d.Record.Alarm, tt.want) {
+				t.Errorf("row %s: alarm %+v, want %+v", d.Row, d.Record.Alarm, tt.want)
+			}
+		})
+	}
+}
+
+func TestNewerEvidenceCountsUnlessItOnlyFollows(t *testing.T) {
+	tests := []struct {
+		name       string
+		known, new EvidenceKind
+		age        time.Duration // of the new, a minute is as old as the known
+		taken      bool
+	}{
+		{"a stopped machine is unavailable, whoever stopped it", EvidenceStopped, EvidenceUnavailable, 0, false},
+		{"or degraded", EvidenceStopped, EvidenceDegraded, 0, false},
+		{"a stopped machine that is available was started", EvidenceStopped, EvidenceAvailable, 0, true},
+		{"an available machine that is unavailable is news", EvidenceAvailable, EvidenceUnavailable, 0, true},
+		{"so is a degraded one", EvidenceAvailable, EvidenceDegraded, 0, true},
+		{"as old is not newer", EvidenceAvailable, EvidenceUnavailable, time.Minute, false},
+		{"older is not newer", EvidenceAvailable, EvidenceUnavailable, time.Hour, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := lasting(Healthy, healthyPair())
+			was := *known(&in, tt.known)
+			e := Evidence{Kind: tt.new, VM: was.VM, At: noon.Add(-tt.age)}
+			in.Evidence = []Evidence{e}
+			d := Decide(&in)
+			want := was
+			if tt.taken {
+				want = e
+			}
+			if got := d.Record.Units[1].Platform; got != want || d.Changed != tt.taken {
+				t.Errorf("remembered %+v, changed %v; want %+v", got, d.Changed, want)
+			}
+		})
+	}
+}
+
+func TestThePowerStateIsRememberedWhileAUnitIsSilent(t *testing.T) {
+	earlier := PowerSeen{Power: PowerStopped, At: noon.Add(-time.Hour)}
+	tests := []struct {
+		name   string
+		second UnitSeen
+		was    PowerSeen
+		event  time.Duration // newest evidence, ago
+		want   PowerSeen
+	}{
+		{"what is read is remembered", powered(silentUnit(), PowerRunning), PowerSeen{}, 2 * time.Hour, PowerSeen{PowerRunning, noon}},
+		{"the same again is nothing new", powered(silentUnit(), PowerStopped), earlier, 2 * time.Hour, earlier},
+		{"another one is", powered(silentUnit(), PowerRunning), earlier, 2 * time.Hour, PowerSeen{PowerRunning, noon}},
+		{"so is the same again after an event", powered(silentUnit(), PowerStopped), earlier, time.Minute, PowerSeen{PowerStopped, noon}},
+		{"what is not read is kept", silentUnit(), earlier, time.Minute, earlier},
+		{"a unit that answers needs none", at(CheckIdle, Standby), earlier, 2 * time.Hour, PowerSeen{}},
+		{"nor is it read then", powered(at(CheckIdle, Standby), PowerRunning), PowerSeen{}, 2 * time.Hour, PowerSeen{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := Degraded
+			if tt.second.Lives() {
+				s = Healthy
+			}
+			in := lasting(s, observed(at(CheckServing, Active), tt.second))
+			in.Definition.Mode = Observe // no plan, which would be a change of its own
+			in.Record.Alarm = &Alarmed{Row: "degraded"}
+			if s == Healthy {
+				in.Record.Alarm = nil
+			}
+			in.Record.Units[1].Power = tt.was
+			in.Record.Units[1].Platform = Evidence{Kind: EvidenceUnavailable, At: noon.Add(-tt.event)}
+			d := Decide(&in)
+			if got := d.Record.Units[1].Power; got != tt.want || d.Changed != (tt.want != tt.was) {
+				t.Errorf("remembered %+v, changed %v; want %+v", got, d.Changed, tt.want)
+			}
+		})
+	}
+}
+
+// TestWhatTheProbeSaysIsRemembered: that it sees a unit serving tells something
+// only while neither answers us.
+func TestWhatTheProbeSaysIsRemembered(t *testing.T) {
+	dark := observed(silentUnit(), silentUnit())
+	unreached := ProbedSeen{Unreached: true, Reason: probeTimeout}
+	tests := []struct {
+		name string
+		seen Observation
+		was  ProbedSeen // of both
+		want [2]ProbedSeen
+		row  Situation
+	}{
+		{"neither answers us and the probe sees one: we are blind", withProbes(dark, probeSuccess, probeDown), ProbedSeen{}, [2]ProbedSeen{{Up: true}, {}}, Blind},
+		{"it may be the second", withProbes(dark, probeDown, probeSuccess), ProbedSeen{}, [2]ProbedSeen{{}, {Up: true}}, Blind},
+		{"it sees none: none serves", withProbes(dark, probeDown, probeDown), ProbedSeen{Up: true}, [2]ProbedSeen{}, NoneActive},
+		{"an admin state's Up is no word of the probe", withProbes(dark, "Up_Admin", probeDown), ProbedSeen{}, [2]ProbedSeen{}, NoneActive},
+		{"what was not read is kept", dark, ProbedSeen{Up: true}, [2]ProbedSeen{{Up: true}, {Up: true}}, Blind},
+		{"while first answers us it is not noted that the probe sees it", withProbes(healthyPair(), probeSuccess, probeDown), ProbedSeen{}, [2]ProbedSeen{}, Healthy},
+		{"nor while only second answers", withProbes(observed(silentUnit(), at(CheckServing, Active)), probeDown, probeSuccess), ProbedSeen{}, [2]ProbedSeen{}, Degraded},
+		{"nor while only first answers", withProbes(observed(at(CheckServing, Active), silentUnit()), probeSuccess, probeDown), ProbedSeen{}, [2]ProbedSeen{}, Degraded},
+		{"a unit that answers us and not the probe is not polled", withProbes(healthyPair(), probeSuccess, probeTimeout), ProbedSeen{}, [2]ProbedSeen{{}, unreached}, Unpolled},
+		{"and is remembered so", healthyPair(), unreached, [2]ProbedSeen{unreached, unreached}, Unpolled},
+		{"a silent one tells nothing by it", withProbes(observed(at(CheckServing, Active), silentUnit()), probeSuccess, probeTimeout), ProbedSeen{}, [2]ProbedSeen{{}, unreached}, Degraded},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := lasting(tt.row, tt.seen)
+			in.Record.Units[0].Probed, in.Record.Units[1].Probed = tt.was, tt.was
+			d := Decide(&in)
+			if got := [2]ProbedSeen{d.Record.Units[0].Probed, d.Record.Units[1].Probed}; got != tt.want || d.Seen != tt.row {
+				t.Errorf("remembered %+v and saw %v, want %+v and %v", got, d.Seen, tt.want, tt.row)
+			}
+		})
+	}
+	for _, reason := range []string{probeDown, probeSuccess} {
+		in := lasting(Healthy, withProbes(healthyPair(), probeSuccess, reason))
+		if d := Decide(&in); !d.Quiet() {
+			t.Errorf("a healthy pair whose standby the probe finds %s is written: %+v", reason, d.Record)
+		}
+	}
+	if p, _ := probed(&Observation{Balancers: []BalancerSeen{{Health: []HealthSeen{{Up: true, Reason: probeSuccess}, {Reason: probeDown}}}}}, Unit{}); !p.Up {
+		t.Error("one load balancer of two that sees a unit serving is enough")
+	}
+}
+
+// TestOneThatLivesIsEnoughToSeeBy: what the probe said earlier blinds nobody who
+// reaches a unit.
+func TestOneThatLivesIsEnoughToSeeBy(t *testing.T) {
+	def, silent, idle := definition(), silentUnit(), at(CheckIdle, Standby)
+	var rec Record
+	rec.Units[0].Probed.Up = true
+	for _, tt := range []struct {
+		name  string
+		units [2]UnitSeen
+		want  Situation
+	}{
+		{"neither lives", [2]UnitSeen{silent, silent}, Blind},
+		{"first lives", [2]UnitSeen{idle, silent}, NoneActive},
+		{"second lives", [2]UnitSeen{silent, idle}, NoneActive},
+	} {
+		if got := Classify(&def, &Observation{At: noon, Units: tt.units}, &rec); got != tt.want {
+			t.Errorf("%s: saw %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestAnAdminStateOfSomebodyElseIsRemembered(t *testing.T) {
+	tests := []struct {
+		name string
+		seen Observation
+		was  bool
+		want bool
+	}{
+		{"it is seen", withBalancer(healthyPair(), AdminDown), false, true},
+		{"it is gone", withBalancer(healthyPair(), AdminNone), true, false},
+		{"nobody looked", healthyPair(), true, true},
+		{"one of two load balancers is not all", Observation{At: noon, Units: healthyPair().Units, Balancers: make([]BalancerSeen, 2)}, true, true},
+		{"it stands still", withBalancer(healthyPair(), AdminDown), true, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := lasting(Healthy, tt.seen)
+			if in.Record.Foreign = tt.was; tt.was {
+				in.Record.Alarm = &Alarmed{Row: "foreign-admin-state"}
+			}
+			if d := Decide(&in); d.Record.Foreign != tt.want || d.Facts.Foreign != tt.want || d.Changed != (tt.was != tt.want) {
+				t.Errorf("foreign %v, changed %v, row %s; want %v", d.Record.Foreign, d.Changed, d.Row, tt.want)
+			}
+		})
+	}
+}
+
+func TestAnAdminStateIsOursByEveryPartOfIt(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*AdminHold)
+		want   bool // foreign
+	}{
+		{"all the same: ours", func(*AdminHold) {}, false},
+		{"another load balancer", func(h *AdminHold) { h.LoadBalancer = "elb" }, true},
+		{"another pool", func(h *AdminHold) { h.Pool = "other" }, true},
+		{"another unit", func(h *AdminHold) { h.Unit = First }, true},
+		{"another state", func(h *AdminHold) { h.State = AdminUp }, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := lasting(LinkCut, withBalancer(bothServe(), AdminDown))
+			in.Record.Admin = []AdminHold{hold(LeverFence, AdminDown, true)}
+			tt.change(&in.Record.Admin[0])
+			if d := Decide(&in); d.Record.Foreign != tt.want {
+				t.Errorf("foreign %v, want %v", d.Record.Foreign, tt.want)
+			}
+		})
+	}
+}
+
+func TestWhoServedAloneIsRemembered(t *testing.T) {
+	tests := []struct {
+		name          string
+		first, second CheckAnswer
+		was, want     Role
+	}{
+		{"first alone", CheckServing, CheckIdle, Second, First},
+		{"second alone", CheckSilent, CheckServing, First, Second},
+		{"both say nothing new of who did", CheckServing, CheckServing, Second, Second},
+		{"nor does neither", CheckIdle, CheckIdle, Second, Second},
+		{"a partner that was not asked may serve too", CheckServing, CheckUnknown, Second, Second},
+		{"first may have been the one not asked", CheckUnknown, CheckServing, First, First},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := lasting(Healthy, observed(at(tt.first, StateUnknown), at(tt.second, StateUnknown)))
+			in.Record.LastActive = tt.was
+			if d := Decide(&in); d.Record.LastActive != tt.want {
+				t.Errorf("last active %v, want %v", d.Record.LastActive, tt.want)
+			}
+		})
+	}
+}
+
+// flips are n changes of what was seen, the newest as long ago as is said.
+func flips(n int, ago time.Duration) []time.Time {
+	var out []time.Time
+	for i := range n {
+		out = append(out, noon.Add(-ago-time.Duration(n-1-i)*time.Second))
+	}
+	return out
+}
+
+func TestFlappingComesAndGoes(t *testing.T) {
+	tests := []struct {
+		name     string
+		believed Situation
+		flips    []time.Time
+		seen     Observation
+		want     Situation
+	}{
+		{"seven changes are an unquiet failover", Healthy, flips(7, time.Minute), healthyPair(), Healthy},
+		{"eight are flapping", Healthy, flips(8, time.Minute), healthyPair(), Flapping},
+		{"eight of which one is long ago are not", Healthy, flips(8, FlapWindow-7*time.Second), healthyPair(), Healthy},
+		{"three keep it flapping", Flapping, flips(3, time.Minute), healthyPair(), Flapping},
+		{"two are calm", Flapping, flips(2, time.Minute), healthyPair(), Healthy},
+		{"two units that serve are fenced, however they came to it", Healthy, flips(8, time.Minute), bothServe(), LinkCut},
+		{"one who is blind cannot tell", Healthy, flips(8, time.Minute), withProbes(observed(silentUnit(), silentUnit()), probeSuccess, probeDown), Blind},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := lasting(tt.believed, tt.seen)
+			in.Record.Flips = tt.flips
+			if d := Decide(&in); d.Seen != tt.want {
+				t.Errorf("saw %v, want %v", d.Seen, tt.want)
+			}
+		})
+	}
+}
+
+func TestChangesOfWhatIsSeenAreCounted(t *testing.T) {
+	tests := []struct {
+		name     string
+		believed Situation
+		sight    Situation // of the look before
+		flips    []time.Time
+		want     []time.Time
+		changed  bool
+	}{
+		{"the same again is no change", Healthy, Healthy, nil, nil, false},
+		{"another sight is one", Healthy, Degraded, flips(1, time.Minute), append(flips(1, time.Minute), noon), true},
+		{"one that is long ago is dropped", Healthy, Degraded, flips(1, FlapWindow), []time.Time{noon}, true},
+		{"the first sight is none", Healthy, Unclear, nil, nil, true},
+		{"no more are kept than are counted", Healthy, Degraded, flips(8, time.Minute), append(flips(8, time.Minute)[1:], noon), true},
+		{"calm for the whole window, they are forgotten", Healthy, Healthy, flips(2, FlapWindow), nil, true},
+		{"a moment earlier they are not", Healthy, Healthy, flips(2, FlapWindow-time.Millisecond), flips(2, FlapWindow-time.Millisecond), false},
+		{"a pair that flaps is not written at every change", Flapping, Degraded, flips(8, time.Second), flips(8, time.Second), false},
+		{"one that flaps by an old record begins to count", Flapping, Degraded, nil, []time.Time{noon}, true},
+		{"but now and then", Flapping, Degraded, flips(8, FlapWindow/10), append(flips(8, FlapWindow/10)[1:], noon), true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := lasting(tt.believed, healthyPair())
+			in.Record.Sight, in.Record.Flips = tt.sight, tt.flips
+			if tt.believed == Flapping {
+				in.Record.Alarm = &Alarmed{Row: "flapping"}
+			}
+			d := Decide(&in)
+			if len(tt.flips) < flapsAt || tt.believed == Flapping {
+				if d.Changed != tt.changed {
+					t.Errorf("changed %v, want %v", d.Changed, tt.changed)
+				}
+			}
+			if !slices.EqualFunc(d.Record.Flips, tt.want, time.Time.Equal) {
+				t.Errorf("changes at %v, want %v", d.Record.Flips, tt.want)
+			}
+		})
+	}
+}
+
+func TestWhatIsOverIsForgotten(t *testing.T) {
+	in := lasting(Healthy, healthyPair())
+	in.Record.Moves = []time.Time{noon.Add(-time.Hour), noon.Add(-10 * time.Minute)}
+	in.Record.Pause = &Pause{Owner: "alice", Until: noon}
+	in.Record.Plan = &Plan{Since: noon}
+	d := Decide(&in)
+	if len(d.Record.Moves) != 1 || d.Record.Pause != nil || d.Record.Plan != nil || !d.Changed {
+		t.Errorf("record %+v, want one move, no pause and no plan", d.Record)
+	}
+	in.Record.Moves = []time.Time{noon.Add(-time.Hour + 1)}
+	in.Record.Pause = &Pause{Owner: "alice", Until: noon.Add(1)}
+	in.Record.Plan = &Plan{Since: in.Record.Since}
+	if d := Decide(&in); !d.Quiet() || d.Row != "paused" {
+		t.Errorf("row %s, record %+v; want it to be left as it is", d.Row, d.Record)
+	}
+}
+
+func TestObservationsCountWhenTheyAreApart(t *testing.T) {
+	tests := []struct {
+		name  string
+		apart time.Duration
+		seen  Observation
+		want  Suspicion
+	}{
+		{"too close they count once", Spacing - 1, halfSilent(PowerUnknown), Suspicion{Degraded, noon.Add(-time.Minute), 1, noon.Add(-Spacing + 1)}},
+		{"apart they count", Spacing, halfSilent(PowerUnknown), Suspicion{Degraded, noon.Add(-time.Minute), 2, noon}},
+		{"something else is counted anew", Spacing, observed(silentUnit(), silentUnit()), Suspicion{NoneActive, noon, 1, noon}},
+		{"a count from the future is begun anew", -1, halfSilent(PowerUnknown), Suspicion{Degraded, noon, 1, noon}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := lasting(Healthy, tt.seen)
+			in.Record.Suspicion = Suspicion{Situation: Degraded, Since: noon.Add(-time.Minute), Count: 1, CountedAt: noon.Add(-tt.apart)}
+			if d := Decide(&in); d.Record.Suspicion != tt.want {
+				t.Errorf("suspicion %+v, want %+v", d.Record.Suspicion, tt.want)
+			}
+		})
+	}
+}
+
+func TestALeaseHoldsOthersOff(t *testing.T) {
+	tests := []struct {
+		name  string
+		owner string
+		until time.Duration
+		want  bool
+	}{
+		{"it binds others", "other", time.Minute, true},
+		{"it does not bind its owner", "me", time.Minute, false},
+		{"nobody's binds nobody", "", time.Minute, false},
+		{"it is honoured for the skew", "other", -time.Second + 1, true},
+		{"and no longer", "other", -time.Second, false},
+		{"it binds for as long as one may last", "other", LeaseMax, true},
+		{"a longer one is of a clock that was ahead", "other", LeaseMax + 1, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := (Lease{Owner: tt.owner, Until: noon.Add(tt.until)}).HeldByOther("me", noon, time.Second); got != tt.want {
+				t.Errorf("held by another: %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestARecordIsReadableByItsReader(t *testing.T) {
+	for reader, want := range map[int]bool{0: true, Version: true, Version + 1: false} {
+		if got := (Record{MinReader: reader}).Readable(); got != want {
+			t.Errorf("a record for readers from %d is readable: %v", reader, got)
+		}
+	}
+}
+
+func TestAnErrorMayAskForPatience(t *testing.T) {
+	tests := []struct {
+		name string
+		err  error
+		want time.Duration
+	}{
+		{"one that asks is waited for", fmt.Errorf("read the pool: %w", &Waiting{Err: ErrThrottled, After: time.Minute}), time.Minute},
+		{"one that asks for nothing is not", &Waiting{Err: ErrThrottled}, time.Second},
+		{"nor for less than nothing", &Waiting{Err: ErrThrottled, After: -time.Minute}, time.Second},
+		{"one that does not speak of it is not", ErrThrottled, time.Second},
+		{"no error is not", nil, time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := RetryAfter(tt.err, time.Second); got != tt.want {
+				t.Errorf("wait %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestWordsOfEventsAreRead(t *testing.T) {
+	for k := range evidenceNames {
+		var got EvidenceKind
+		if err := got.UnmarshalText([]byte(EvidenceKind(k).String())); err != nil || got != EvidenceKind(k) {
+			t.Errorf("%v is read as %v, %v", EvidenceKind(k), got, err)
+		}
+	}
+	for k := range causeNames {
+		var got CauseKind
+		if err := got.UnmarshalText([]byte(CauseKind(k).String())); err != nil || got != CauseKind(k) {
+			t.Errorf("%v is read as %v, %v", CauseKind(k), got, err)
+		}
+	}
+}
+
+func TestAValueWithoutAWordIsANumber(t *testing.T) {
+	if got := Role(len(roleNames)).String(); got != "value 3" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestAStartALittleAheadGrantsItsGrace(t *testing.T) {
+	for ahead, want := range map[time.Duration]Situation{bootSkew: Booting, bootSkew + 1: Degraded} {
+		in := lasting(Degraded, halfSilent(PowerUnknown))
+		in.Record.Units[1].StartedAt = noon.Add(ahead)
+		if d := Decide(&in); d.Seen != want {
+			t.Errorf("started %v ahead of us: saw %v, want %v", ahead, d.Seen, want)
+		}
+	}
+}
+
+func TestTheSchemeFollowsThePort(t *testing.T) {
+	for port, want := range map[int]Scheme{443: HTTPS, 8443: HTTPS, 80: HTTP, 8080: HTTP} {
+		d := Definition{Checks: []Check{{Port: port}, {Port: port, Scheme: HTTP}}}.WithDefaults()
+		if d.Checks[0].Scheme != want || d.Checks[1].Scheme != HTTP {
+			t.Errorf("port %d: schemes %v and %v, want %v where nothing is said", port, d.Checks[0].Scheme, d.Checks[1].Scheme, want)
+		}
+	}
+}
+
 func TestUnknownFieldsSurviveARewrite(t *testing.T) {
 	tests := []struct {
 		name string

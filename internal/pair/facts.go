@@ -452,15 +452,19 @@ func loser(def *Definition, rec *Record) Role {
 	return rec.LastActive.Other()
 }
 
+// probedDown reports whether every load balancer that tells sees the unit as
+// down.
 func probedDown(seen *Observation, u Unit) bool {
+	told := false
 	for _, lb := range seen.Balancers {
 		for _, h := range lb.Health {
-			if h.Address == u.Address {
-				return !h.Up
+			if h.Address == u.Address && h.Up {
+				return false
 			}
+			told = told || h.Address == u.Address
 		}
 	}
-	return false
+	return told
 }
 
 // preferNone reports whether both units themselves say haprefered=0. With a

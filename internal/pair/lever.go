@@ -165,7 +165,7 @@ func chooseForDegraded(in *Input, d *Decision) choice {
 	case ok:
 		return choice{LeverStart, gone, consent}
 	case !in.Observation.Unit(gone).Lives() && power(&in.Observation, &d.Record, gone) == PowerRunning &&
-		d.At.Sub(d.Record.Since) >= BootGrace && !booting(&in.Observation, &d.Record, gone): // its silence has outlasted a boot
+		d.At.Sub(d.Record.Since) >= BootGrace: // its silence has outlasted a boot
 		return choice{LeverRestart, gone, in.Definition.Failover.Restart}
 	default:
 		return choice{}
@@ -191,7 +191,7 @@ func power(seen *Observation, rec *Record, r Role) Power {
 func startable(seen *Observation, rec *Record, r Role, consent Consent) (Consent, bool) {
 	e := rec.Units[r.Index()].Platform
 	switch {
-	case !stopped(seen, rec, r), e.ByPerson:
+	case !stopped(seen, rec, r), e.Kind == EvidenceStopped && e.ByPerson:
 		return Never, false
 	case e.Kind != EvidenceStopped:
 		return min(consent, Ask), true
@@ -246,7 +246,7 @@ func obstacle(c choice, in *Input, d *Decision, p Proof, approved bool) Obstacle
 	case LeverPrefer:
 		return preferObstacle(in, d)
 	case LeverUp:
-		o = upObstacle(def, rec, seen)
+		o = upObstacle(in, rec, c.unit)
 	case LeverStart:
 		return startObstacle(in, rec, c.unit, d.At)
 	case LeverRestart:
@@ -329,12 +329,14 @@ func preferObstacle(in *Input, d *Decision) Obstacle {
 	}
 }
 
-func upObstacle(def *Definition, rec *Record, seen *Observation) Obstacle {
+func upObstacle(in *Input, rec *Record, r Role) Obstacle {
 	switch {
-	case unread(def, seen):
+	case unread(&in.Definition, &in.Observation):
 		return ObstacleUnread
-	case foreign(def, rec, seen):
+	case foreign(&in.Definition, rec, &in.Observation):
 		return ObstacleForeign
+	case len(poolIntents(in, IntentUp, r, AdminUp, time.Time{})) == 0:
+		return ObstacleUnreachable
 	default:
 		return ObstacleNone
 	}
@@ -386,7 +388,7 @@ func proveObstacle(def *Definition, rec *Record, seen *Observation, standby Role
 }
 
 func poweredTooOften(rec *Record, r Role, now time.Time) bool {
-	return len(since(rec.Units[r.Index()].Powered, now.Add(-24*time.Hour))) >= PowerPerDay
+	return len(since(rec.Units[r.Index()].Powered, now, 24*time.Hour)) >= PowerPerDay
 }
 
 // underWay reports whether an intent of the kind is open, for the unit or, with
@@ -400,8 +402,7 @@ func underWay(in *Input, kind IntentKind, r Role) bool {
 // limited reports whether another automatic move has to wait, or has to be
 // asked for: too many in an hour stop them until a person acknowledges.
 func limited(f Failover, rec *Record, now time.Time) Obstacle {
-	recent := since(rec.Moves, now.Add(-time.Hour))
-	recent = slices.DeleteFunc(slices.Clone(recent), func(t time.Time) bool { return t.After(now.Add(bootSkew)) }) // of a clock that was ahead
+	recent := since(rec.Moves, now, time.Hour)
 	switch {
 	case rec.Block != nil || len(recent) >= f.MaxMovesPerHour && f.MaxMovesPerHour > 0:
 		return ObstacleBlocked

@@ -558,7 +558,7 @@ func why(row *Row, in *Input, d *Decision) string {
 		}
 	}
 	for _, r := range Roles {
-		if d.Record.Units[r.Index()].Platform.ByPerson && stopped(&in.Observation, &d.Record, r) {
+		if e := d.Record.Units[r.Index()].Platform; e.ByPerson && e.Kind == EvidenceStopped && stopped(&in.Observation, &d.Record, r) {
 			words += fmt.Sprintf("; a person stopped %s, %s", r, in.Definition.Units.Of(r).VM)
 		}
 	}

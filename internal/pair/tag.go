@@ -24,7 +24,7 @@ func tagText(h AdminHold) string {
 		lever = LeverFence
 	}
 	text := fmt.Sprintf("%s is %s until %s by decision %d (%s) of %s", h.Unit, h.State, h.Deadline.UTC().Format(time.RFC3339), h.Epoch, lever, h.Owner)
-	return text[:min(len(text), 256)]
+	return strings.ToValidUTF8(text[:min(len(text), 256)], "") // no half of a letter
 }
 
 // readTag reads what tagText wrote. What it cannot read was written by somebody
