@@ -155,7 +155,7 @@ func (d *Decision) learn(in *Input) {
 			if in.Definition.VMID(r) != e.VM {
 				continue
 			}
-			if e.At.After(u.Platform.At) && !followsFrom(e, u.Platform) {
+			if tellsMore(e, u.Platform) {
 				u.Platform, d.Changed = e, true
 			}
 			if e.Kind == EvidenceStarted && e.At.After(u.StartedAt) {
@@ -173,10 +173,23 @@ func (d *Decision) learn(in *Input) {
 	}
 }
 
-// followsFrom reports whether newer evidence only tells what follows from what is
-// known: a machine that was stopped is unavailable, whoever stopped it.
-func followsFrom(e, known Evidence) bool {
-	return known.Kind == EvidenceStopped && (e.Kind == EvidenceUnavailable || e.Kind == EvidenceDegraded)
+// tellsMore reports whether evidence is to be remembered instead of what is
+// known: because it is newer, or because what is known only follows from it and
+// came first. That a machine is unavailable follows from its stop, whoever
+// stopped it.
+func tellsMore(e, known Evidence) bool {
+	if followsFrom(e, known) {
+		return false
+	}
+	return e.At.After(known.At) || followsFrom(known, e) && known.At.Sub(e.At) < stopSeenWithin
+}
+
+// stopSeenWithin is how much later than a stop the platform may notice that the
+// machine is gone.
+const stopSeenWithin = 10 * time.Minute
+
+func followsFrom(e, cause Evidence) bool {
+	return cause.Kind == EvidenceStopped && (e.Kind == EvidenceUnavailable || e.Kind == EvidenceDegraded)
 }
 
 // learnOf remembers what the platform said of one unit: its power state while it

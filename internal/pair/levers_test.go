@@ -1017,3 +1017,68 @@ func TestAHoldIsAFenceByItsLever(t *testing.T) {
 		}
 	}
 }
+
+// TestAStopIsLearntInAnyOrder: that the machine is unavailable may be told
+// before, after or at the same time as the stop that it follows from.
+func TestAStopIsLearntInAnyOrder(t *testing.T) {
+	vm := proven().Definition.VMID(Second)
+	stop := func(at time.Duration) Evidence {
+		return Evidence{Kind: EvidenceStopped, VM: vm, At: noon.Add(at), ByPerson: true}
+	}
+	gone := func(at time.Duration) Evidence {
+		return Evidence{Kind: EvidenceUnavailable, VM: vm, At: noon.Add(at)}
+	}
+	tests := []struct {
+		name string
+		came []Evidence
+		want EvidenceKind
+	}{
+		{"the stop first", []Evidence{stop(0), gone(time.Second)}, EvidenceStopped},
+		{"the stop last, of the same moment", []Evidence{gone(0), stop(0)}, EvidenceStopped},
+		{"the stop last, of an earlier moment", []Evidence{gone(time.Minute), stop(0)}, EvidenceStopped},
+		{"a stop of long before explains nothing", []Evidence{gone(time.Hour), stop(0)}, EvidenceUnavailable},
+		{"a start in between ends it", []Evidence{stop(0), {Kind: EvidenceStarted, VM: vm, At: noon.Add(time.Minute)}, gone(2 * time.Minute)}, EvidenceUnavailable},
+		{"a stop from before a start is old", []Evidence{{Kind: EvidenceStarted, VM: vm, At: noon}, stop(-time.Minute)}, EvidenceStarted},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := proven()
+			for _, e := range tt.came {
+				in.Observation = observed(at(CheckServing, Active), at(CheckSilent, StateUnknown))
+				in.Evidence = []Evidence{e}
+				in.Record = Decide(&in).Record
+			}
+			if got := in.Record.Units[1].Platform.Kind; got != tt.want {
+				t.Errorf("remembers %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestAPersonsStartIsNoStop: only a stop by a person keeps a VM off.
+func TestAPersonsStartIsNoStop(t *testing.T) {
+	in := proven()
+	in.Definition.Failover.Start = Allowed
+	in.Record.Units[1].Platform = Evidence{Kind: EvidenceStarted, ByPerson: true, At: noon.Add(-time.Hour)}
+	in.Record.Units[1].Power = PowerSeen{Power: PowerStopped, At: noon}
+	in.Observation = observed(at(CheckServing, Active), at(CheckSilent, StateUnknown))
+	if consent, ok := startable(&in.Observation, &in.Record, Second, Allowed); !ok || consent != Ask {
+		t.Errorf("startable %v, %v; want that a person is asked", consent, ok)
+	}
+}
+
+// TestDownForCertainWantsEveryLoadBalancer: one that sees the unit up is enough
+// to doubt.
+func TestDownForCertainWantsEveryLoadBalancer(t *testing.T) {
+	unit := proven().Definition.Units.Second
+	down, up := HealthSeen{Address: unit.Address}, HealthSeen{Address: unit.Address, Up: true, Reason: "Up_Probe_Success"}
+	for _, tt := range []struct {
+		health []HealthSeen
+		want   bool
+	}{{nil, false}, {[]HealthSeen{down}, true}, {[]HealthSeen{down, up}, false}, {[]HealthSeen{up, down}, false}} {
+		o := Observation{Balancers: []BalancerSeen{{Health: tt.health}}}
+		if got := probedDown(&o, unit); got != tt.want {
+			t.Errorf("probedDown(%v) = %v, want %v", tt.health, got, tt.want)
+		}
+	}
+}
