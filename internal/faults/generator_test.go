@@ -22,6 +22,9 @@ const (
 	// stepped may bind a lease for six and a half minutes, then come a boot with
 	// five minutes of grace and five looks to believe it.
 	healedFor = 20 * time.Minute
+	// healedSoon is when it mostly is, and what a story made by the generator
+	// lasts; a pair that is not ready then gets the rest.
+	healedSoon = 12 * time.Minute
 )
 
 // fault is one thing that can go wrong and what ends it; what passes by itself
@@ -53,7 +56,7 @@ func generate(seed uint64, steps int) (sc lab.Scenario, healing int) {
 	}
 	g.sc = lab.Scenario{
 		Name: fmt.Sprintf("random-%d", seed), Summary: fmt.Sprintf("Random faults, from seed %d.", seed),
-		Pair: map[string]any{}, Options: map[string]string{}, Boot: g.pick(20, 20, 60, 150) * time.Second, Workers: 1 + g.random.IntN(5)/2,
+		Pair: map[string]any{}, Options: map[string]string{}, Boot: g.seconds(20, 20, 60, 150), Workers: 1 + g.random.IntN(5)/2,
 	}
 	g.sc.Workers = min(g.sc.Workers, 2)
 	g.sc.Neighbour = g.chance(8)
@@ -72,8 +75,14 @@ func generate(seed uint64, steps int) (sc lab.Scenario, healing int) {
 
 func (g *generator) chance(percent int) bool { return g.random.IntN(100) < percent }
 
-// pick returns one of the numbers.
-func (g *generator) pick(of ...int) time.Duration { return time.Duration(of[g.random.IntN(len(of))]) }
+// seconds and millis return one of the numbers as that many of them.
+func (g *generator) seconds(of ...int) time.Duration {
+	return time.Duration(one(g, of...)) * time.Second
+}
+
+func (g *generator) millis(of ...int) time.Duration {
+	return time.Duration(one(g, of...)) * time.Millisecond
+}
 
 func one[T any](g *generator, of ...T) T { return of[g.random.IntN(len(of))] }
 
@@ -215,8 +224,8 @@ func link(begin, end string) func(*generator) (lab.Step, lab.Step) {
 }
 
 // passes is a fault that is over by itself.
-func passes(make func(g *generator) lab.Step) func(*generator) (lab.Step, lab.Step) {
-	return func(g *generator) (lab.Step, lab.Step) { return make(g), lab.Step{} }
+func passes(step func(g *generator) lab.Step) func(*generator) (lab.Step, lab.Step) {
+	return func(g *generator) (lab.Step, lab.Step) { return step(g), lab.Step{} }
 }
 
 // faults are all of them, with how often each comes.
@@ -232,7 +241,7 @@ var faults = []fault{
 	{5, paired("cut-worker", "heal-worker")},
 	{4, func(g *generator) (lab.Step, lab.Step) {
 		u := g.unit()
-		return lab.Step{Do: "flap", Unit: u, Every: g.pick(2, 3, 5, 7, 20, 45) * time.Second}, lab.Step{Do: "calm", Unit: u}
+		return lab.Step{Do: "flap", Unit: u, Every: g.seconds(2, 3, 5, 7, 20, 45)}, lab.Step{Do: "calm", Unit: u}
 	}},
 	{6, func(g *generator) (lab.Step, lab.Step) {
 		u := g.unit()
@@ -259,14 +268,24 @@ var faults = []fault{
 		return lab.Step{Do: "configure", Unit: u, Set: map[string]any{"haprefered": now}}, lab.Step{Do: "configure", Unit: u, Set: map[string]any{"haprefered": then}}
 	}},
 
+	{2, func(g *generator) (lab.Step, lab.Step) {
+		u := g.unit()
+		wrong := one(g, map[string]any{"partner": "10.0.0.99"}, map[string]any{"hcp": "8445"}, map[string]any{"hamode": "single"}, map[string]any{"hamode": "first"})
+		return lab.Step{Do: "configure", Unit: u, Set: wrong}, lab.Step{Do: "configure", Unit: u, Set: g.right(u)}
+	}},
+	{1, func(g *generator) (lab.Step, lab.Step) {
+		u := g.unit()
+		return lab.Step{Do: "firmware", Unit: u, State: "7.2.60.0.12345.RELEASE"}, lab.Step{Do: "firmware", Unit: u, State: firmware}
+	}},
+
 	{5, passes(func(g *generator) lab.Step {
-		return lab.Step{Do: "manager-throttled", For: g.pick(10, 30, 60, 600) * time.Second, Late: g.pick(0, 2, 10) * time.Second}
+		return lab.Step{Do: "manager-throttled", For: g.seconds(10, 30, 60, 600), Late: g.seconds(0, 2, 10)}
 	})},
 	{5, passes(func(g *generator) lab.Step {
-		return lab.Step{Do: "manager-down", For: g.pick(5, 20, 40, 120) * time.Second}
+		return lab.Step{Do: "manager-down", For: g.seconds(5, 20, 40, 120)}
 	})},
 	{5, func(g *generator) (lab.Step, lab.Step) {
-		return lab.Step{Do: "manager-late", Late: g.pick(5, 20, 60, 480) * time.Second, Times: g.random.IntN(3)}, lab.Step{Do: "manager-late"}
+		return lab.Step{Do: "manager-late", Late: g.seconds(5, 20, 60, 480), Times: g.random.IntN(3)}, lab.Step{Do: "manager-late"}
 	}},
 	{3, passes(func(g *generator) lab.Step { return lab.Step{Do: "manager-no-effect", Times: 1 + g.random.IntN(2)} })},
 	{4, passes(func(g *generator) lab.Step { return lab.Step{Do: "manager-fails", Times: 1 + g.random.IntN(3)} })},
@@ -281,32 +300,36 @@ var faults = []fault{
 	{6, func(*generator) (lab.Step, lab.Step) { return lab.Step{Do: "store-down"}, lab.Step{Do: "store-up"} }},
 	{7, passes(func(g *generator) lab.Step { return lab.Step{Do: "store-fails", Times: 1 + g.random.IntN(6)} })},
 	{3, func(g *generator) (lab.Step, lab.Step) {
-		return lab.Step{Do: "store-slow", Late: g.pick(200, 1000, 3000, 7000) * time.Millisecond}, lab.Step{Do: "store-up"}
+		return lab.Step{Do: "store-slow", Late: g.millis(200, 1000, 3000, 7000)}, lab.Step{Do: "store-up"}
 	}},
 	{6, passes(func(g *generator) lab.Step {
-		return lab.Step{Do: "kill", Unit: g.worker(), Times: 1 + g.random.IntN(3), Every: g.pick(2, 5, 10) * time.Second}
+		return lab.Step{Do: "kill", Unit: g.worker(), Times: 1 + g.random.IntN(3), Every: g.seconds(2, 5, 10)}
 	})},
 	{7, passes(func(g *generator) lab.Step { return lab.Step{Do: "kill-after-write", Unit: g.worker()} })},
 	{2, passes(func(*generator) lab.Step { return lab.Step{Do: "kill-after-events"} })},
 	{5, passes(func(g *generator) lab.Step {
-		return lab.Step{Do: "freeze", Unit: g.worker(), For: g.pick(5, 15, 40, 90, 300) * time.Second}
+		return lab.Step{Do: "freeze", Unit: g.worker(), For: g.seconds(5, 15, 40, 90, 300)}
 	})},
 	{7, passes(func(g *generator) lab.Step {
-		return lab.Step{Do: "freeze-before-write", Unit: g.worker(), For: g.pick(5, 20, 60, 300) * time.Second}
+		return lab.Step{Do: "freeze-before-write", Unit: g.worker(), For: g.seconds(5, 20, 60, 300)}
 	})},
 	{3, func(g *generator) (lab.Step, lab.Step) {
-		u, by := g.worker(), g.pick(-3600, -300, -10, 3, 30, 300, 3600)*time.Second
+		u, by := g.worker(), g.seconds(-3600, -300, -10, 3, 30, 300, 3600)
 		g.skew[u] += by
 		return lab.Step{Do: "clock", Unit: u, For: by}, lab.Step{Do: "clock", Unit: u, For: -by}
 	}},
-	{2, passes(func(g *generator) lab.Step { return lab.Step{Do: "sweep-gap", For: g.pick(20, 60, 120) * time.Second} })},
+	{2, passes(func(g *generator) lab.Step { return lab.Step{Do: "sweep-gap", For: g.seconds(20, 60, 120)} })},
 
 	{4, func(g *generator) (lab.Step, lab.Step) {
 		u := g.pair()
-		return lab.Step{Do: "pause", Unit: u, For: g.pick(30, 120, 3600) * time.Second}, lab.Step{Do: "resume", Unit: u}
+		return lab.Step{Do: "pause", Unit: u, For: g.seconds(30, 120, 3600)}, lab.Step{Do: "resume", Unit: u}
 	}},
 	{2, func(g *generator) (lab.Step, lab.Step) {
-		return lab.Step{Do: "pause", State: "all", For: g.pick(30, 120, 3600) * time.Second}, lab.Step{Do: "resume", State: "all"}
+		return lab.Step{Do: "pause", State: "all", For: g.seconds(30, 120, 3600)}, lab.Step{Do: "resume", State: "all"}
+	}},
+	{2, func(g *generator) (lab.Step, lab.Step) { // maintenance of one unit
+		u := g.pair()
+		return lab.Step{Do: "pause", Unit: u, State: one(g, "first", "second"), For: 10 * time.Minute}, lab.Step{Do: "resume", Unit: u}
 	}},
 	{5, passes(func(g *generator) lab.Step { return lab.Step{Do: "approve", Unit: g.pair()} })},
 	{3, passes(func(g *generator) lab.Step { return lab.Step{Do: "ack", Unit: g.pair()} })},
@@ -325,7 +348,7 @@ var faults = []fault{
 		st := lab.Step{Do: "event-grid"}
 		switch g.random.IntN(3) {
 		case 0:
-			st.Late = g.pick(10, 60, 400) * time.Second
+			st.Late = g.seconds(10, 60, 400)
 		case 1:
 			st.Times = 2 + g.random.IntN(2)
 		default:
@@ -339,6 +362,18 @@ var faults = []fault{
 	{2, passes(func(g *generator) lab.Step {
 		return lab.Step{Do: "annotate", Unit: g.unit(), State: one(g, "HostCrashed", "StopInitiatedByControlPlane", "Restarted", "ScheduledForServiceHealing")}
 	})},
+}
+
+// partners are the addresses of the units' partners, by the pair files.
+var partners = map[string]string{"first": "10.0.0.5", "second": "10.0.0.4", "neighbour-first": "10.0.0.7", "neighbour-second": "10.0.0.6"}
+
+// right is how a unit must be set up.
+func (g *generator) right(u string) map[string]any {
+	preferred := "0"
+	if g.sc.Pair["ha.preferred"] == "first" {
+		preferred = "1"
+	}
+	return map[string]any{"hamode": strings.TrimPrefix(u, "neighbour-"), "partner": partners[u], "hcp": "8444", "haprefered": preferred}
 }
 
 func (g *generator) policyChange() (string, any) {
@@ -390,11 +425,8 @@ func (g *generator) heal(at time.Duration) {
 		}
 		add(lab.Step{Do: "check-port", Unit: u, State: "honest"})
 		add(lab.Step{Do: "set-admin", Unit: u, State: "None"})
-		preferred := "0"
-		if g.sc.Pair["ha.preferred"] == "first" {
-			preferred = "1"
-		}
-		add(lab.Step{Do: "configure", Unit: u, Set: map[string]any{"haprefered": preferred}})
+		add(lab.Step{Do: "configure", Unit: u, Set: g.right(u)})
+		add(lab.Step{Do: "firmware", Unit: u, State: firmware})
 	}
 	for _, worker := range slices.Sorted(maps.Keys(g.skew)) {
 		add(lab.Step{Do: "clock", Unit: worker, For: -g.skew[worker]})
@@ -411,10 +443,12 @@ func (g *generator) heal(at time.Duration) {
 	for _, p := range pairs {
 		add(lab.Step{Do: "resume", Unit: p})
 	}
-	for _, do := range []string{"start", "boot"} { // the first start may have found no room
+	for _, do := range []string{"start", "boot", "reboot"} { // the first start may have found no room
 		at += 40 * time.Second
 		for _, u := range units {
-			add(lab.Step{Do: do, Unit: u})
+			if do != "reboot" || g.needsReboot(u) {
+				add(lab.Step{Do: do, Unit: u})
+			}
 		}
 	}
 	healed := at
@@ -425,7 +459,15 @@ func (g *generator) heal(at time.Duration) {
 		}
 		at += 3 * time.Minute
 	}
-	g.sc.For = healed + healedFor
+	g.sc.For = healed + healedSoon
+}
+
+// needsReboot reports whether a unit may run other firmware, or in another mode,
+// than it is set to.
+func (g *generator) needsReboot(u string) bool {
+	return slices.ContainsFunc(g.sc.Steps, func(st lab.Step) bool {
+		return st.Unit == u && (st.Do == "firmware" && st.State != firmware || st.Do == "configure" && (st.Set["hamode"] != nil || st.Set["partner"] != nil || st.Set["hcp"] != nil) && st.Set["haprefered"] == nil)
+	})
 }
 
 // setClocks makes the clocks right that the healing of a story sets, by the steps

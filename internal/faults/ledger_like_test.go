@@ -51,10 +51,10 @@ func (e embedded) mark(name string, minReader int) error { return e.MarkRecord(n
 
 // told is everything that was decided and how it ended, in a story with an
 // account.
-func told(t *testing.T, sc lab.Scenario, seed uint64, make func() account) (out []string) {
+func told(t *testing.T, sc lab.Scenario, seed uint64, open func() account) (out []string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w, err := newWorld(sc, seed, make())
+		w, err := newWorld(sc, seed, open())
 		if err != nil {
 			t.Fatal(err)
 		}

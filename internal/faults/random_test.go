@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -18,12 +19,14 @@ import (
 	"time"
 
 	"tandem/internal/lab"
+	"tandem/internal/pair"
 )
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	// Worlds come and go by the thousand; memory is not what is short.
-	debug.SetGCPercent(800)
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(768 << 20)
 	os.Exit(m.Run())
 }
 
@@ -75,7 +78,7 @@ func playIn(t *testing.T, sc lab.Scenario, seed uint64, healing int, change ...f
 		for _, c := range change {
 			c(w)
 		}
-		w.play(context.Background(), 0, nil)
+		w.play(context.Background(), healedFor-healedSoon, w.settled())
 		if healing > 0 && !w.check.broken() {
 			w.check.ended()
 		}
@@ -87,6 +90,21 @@ func playIn(t *testing.T, sc lab.Scenario, seed uint64, healing int, change ...f
 		}
 	})
 	return found
+}
+
+// settled returns what reports whether nothing is left, twice in a row ten
+// seconds apart.
+func (w *world) settled() func() bool {
+	var since time.Time
+	return func() bool {
+		switch {
+		case w.unsettled() != "":
+			since = time.Time{}
+		case since.IsZero():
+			since = time.Now()
+		}
+		return !since.IsZero() && time.Since(since) >= 10*time.Second
+	}
 }
 
 // verbosely has a world tell what happens, where one story is played by go test
@@ -112,15 +130,68 @@ func TestRandomFaultsInMemory(t *testing.T) {
 	}
 	first := firstSeed(t)
 	began, cpu := time.Now(), cpuTime()
+	won := &tally{rows: map[string]int{}}
 	found := inParallel(t, first, n, func(t *testing.T, seed uint64) *finding {
 		sc, healing := generate(seed, steps)
-		return playIn(t, sc, seed, healing, verbosely(t, n == 1))
+		var played *world
+		f := playIn(t, sc, seed, healing, verbosely(t, n == 1), func(w *world) { played = w })
+		won.add(played.check.rows)
+		return f
 	})
 	took, used := time.Since(began), cpuTime()-cpu
 	t.Logf("seeds %d to %d: %d sequences of %d steps in %v, %.1f a second, %v of CPU for a step", first, first+uint64(n)-1, n, steps,
 		took.Round(time.Millisecond), float64(n)/took.Seconds(), (used / time.Duration(n*steps)).Round(time.Microsecond))
+	won.log(t)
+	if n > 1 {
+		won.demand(t)
+	}
 	for _, f := range found {
 		report(t, f)
+	}
+}
+
+// tally counts which rows of the decision table won.
+type tally struct {
+	mu   sync.Mutex
+	rows map[string]int
+}
+
+func (c *tally) add(rows map[string]int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for row, n := range rows {
+		c.rows[row] += n
+	}
+}
+
+// log tells which rows won how often, and which never did.
+func (c *tally) log(t *testing.T) {
+	t.Helper()
+	var words []string
+	for _, row := range slices.Sorted(maps.Keys(c.rows)) {
+		words = append(words, fmt.Sprintf("%s %d", row, c.rows[row]))
+	}
+	t.Logf("decisions by row: %s", strings.Join(words, ", "))
+	var never []string
+	for _, row := range pair.Rows() {
+		if c.rows[row.Name] == 0 {
+			never = append(never, row.Name)
+		}
+	}
+	t.Logf("rows that never won: %s", strings.Join(never, ", "))
+}
+
+// demand wants the rows of every lever to have won: faults that reach none of
+// them would find nothing.
+func (c *tally) demand(t *testing.T) {
+	t.Helper()
+	for _, row := range []string{
+		"fence", "fence-renewed", "fence-again", "release-expired", "release-survivor", "release-healed", "release-paused", "release-blind",
+		"release-mode", "prove", "prove-ends", "up", "release-up", "start", "restart", "preference", "both-active-planned", "paused", "blind",
+	} {
+		if c.rows[row] == 0 {
+			t.Errorf("row %s never won: the faults do not reach it", row)
+		}
 	}
 }
 

@@ -45,6 +45,7 @@ func (s senses) CheckPort(ctx context.Context, addr netip.AddrPort) pair.CheckSe
 		if p.wait(ctx, addr.String(), checkPatience) != nil || ctx.Err() != nil {
 			return pair.CheckSeen{} // nothing was learned
 		}
+	case pair.CheckUnknown, pair.CheckOdd, pair.CheckRefused: // as it is
 	}
 	return pair.CheckSeen{Answer: answer}
 }

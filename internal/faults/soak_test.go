@@ -83,6 +83,7 @@ func (s *soak) one(t *testing.T) {
 	sc, healing := generate(seed, steps)
 	var f *finding
 	if whole {
+		sc.For += healedFor - healedSoon
 		f = playWhole(t, sc, seed)
 	} else {
 		f = playIn(t, sc, seed, healing)

@@ -281,8 +281,9 @@ func setAdmin(w *world, st lab.Step, a *appliance) {
 		d, found := b.doc.clone(), false
 		for p := range b.pools {
 			if m := slices.Index(b.pools[p].members, a); m >= 0 {
-				// Who sets what stands already changes nothing, and nobody can see it.
-				d.ours[p][m] = d.ours[p][m] && d.admin[p][m] == state
+				// Who sets what we have set, or are about to, is one with us: nobody
+				// can see whose it is.
+				d.ours[p][m] = d.ours[p][m] && d.admin[p][m] == state || w.wants(a, state)
 				d.admin[p][m], found = state, true
 			}
 		}
@@ -290,6 +291,13 @@ func setAdmin(w *world, st lab.Step, a *appliance) {
 			w.byPerson(b, d)
 		}
 	}
+}
+
+// wants reports whether the program holds an appliance in an admin state, by
+// what it has stored.
+func (w *world) wants(a *appliance, state pair.AdminState) bool {
+	snap, err := w.vault.Load(context.Background(), a.site.name)
+	return err == nil && slices.ContainsFunc(snap.Record.Admin, func(h pair.AdminHold) bool { return h.Unit == a.role && h.State == state })
 }
 
 func storm(w *world, st lab.Step, a *appliance) {

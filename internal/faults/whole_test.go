@@ -41,6 +41,7 @@ func TestRandomFaultsWholeWorld(t *testing.T) {
 	began, cpu := time.Now(), cpuTime()
 	found := inParallel(t, first, n, func(t *testing.T, seed uint64) *finding {
 		sc, healing := generate(seed, wholeSteps)
+		sc.For += healedFor - healedSoon
 		f := playWhole(t, sc, seed)
 		if f != nil {
 			f.healing = healing

@@ -186,18 +186,19 @@ func (p *process) travel(ctx context.Context, what string, about time.Duration) 
 	}
 	w := p.machine.world
 	d := about/2 + time.Duration(w.roll(what, p.name, time.Now().UnixMicro())%uint64(about))
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-p.dead:
-	case <-ctx.Done():
+	if d < shortWay {
+		time.Sleep(d) // which is cheaper than a timer, and over soon
+	} else if err := p.wait(ctx, what, d); err != nil {
+		return err
 	}
 	if err := p.pass(what); err != nil {
 		return err
 	}
 	return ctx.Err()
 }
+
+// shortWay is what nobody gives up waiting for.
+const shortWay = 150 * time.Millisecond
 
 // wait is how long somebody waits who gets no answer.
 func (p *process) wait(ctx context.Context, what string, d time.Duration) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -22,6 +23,9 @@ const tick = time.Second
 
 // phase keeps the ticks apart from everything else that happens at full seconds.
 const phase = 137 * time.Microsecond
+
+// firmware is what units run where a story does not say.
+const firmware = "7.2.59.0.22007.RELEASE"
 
 // site is one pair of a world.
 type site struct {
@@ -172,9 +176,7 @@ func newWorld(sc lab.Scenario, seed uint64, a account) (*world, error) {
 		next := sc
 		next.Pair = map[string]any{}
 		for _, from := range []map[string]any{sc.Pair, neighbourly} {
-			for k, v := range from {
-				next.Pair[k] = v
-			}
+			maps.Copy(next.Pair, from)
 		}
 		if err := w.addSite("neighbour-", next); err != nil {
 			return nil, err
@@ -198,10 +200,11 @@ func (w *world) addSite(prefix string, sc lab.Scenario) error {
 		a := &appliance{
 			world: w, key: prefix + r.String(), role: r, site: s, name: u.VM, vm: d.VMID(r), address: u.Address, text: u.Address.String(), power: pair.PowerRunning,
 			set:      settings{role: r, partner: d.Units.Of(r.Other()).Address.String(), checkPort: d.HA.CheckPort, preferFirst: d.HA.Preferred == pair.PreferFirst},
-			firmware: "7.2.61.1.22786.RELEASE", installed: "7.2.61.1.22786.RELEASE", health: pair.EvidenceAvailable,
+			firmware: firmware, installed: firmware, health: pair.EvidenceAvailable,
 		}
 		a.configure(w.start, asText(sc.Configured[a.key]))
-		a.powerOn(w.start.Add(-time.Hour))
+		a.powerOn(w.start.Add(-w.boot))
+		a.bootedAt = w.start.UTC()
 		a.state, a.polled, a.next = pair.Standby, true, w.start.Add(time.Duration(1+w.roll("phase", a.key, 0)%5)*time.Second)
 		if sc.Active == r.String() || sc.Active == "" && r == pair.First || prefix != "" && r == pair.First {
 			a.state = pair.Active

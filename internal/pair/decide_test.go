@@ -600,8 +600,10 @@ func TestTheReasonNamesEverythingThatCounts(t *testing.T) {
 		}, of("fence") + "; the loser is second, lm2; approved by alice"},
 		{"what is set up wrong", Misconfigured, observed(at(CheckServing, Active), told(at(CheckIdle, Standby), Report{CheckPort: 1})), nil, of("misconfigured") + "; second has another check port"},
 		{"also where neither serves", NoneActive, observed(at(CheckIdle, Standby), told(at(CheckIdle, Standby), Report{Role: First})), nil, of("none-active") + "; second is set up as first"},
-		{"also where both serve", BothActive, observed(at(CheckServing, Active), told(at(CheckServing, Active), Report{Partner: "10.0.0.9"})), nil,
-			of("both-active-read") + "; the loser is second, lm2; second has another partner"},
+		{
+			"also where both serve", BothActive, observed(at(CheckServing, Active), told(at(CheckServing, Active), Report{Partner: "10.0.0.9"})), nil,
+			of("both-active-read") + "; the loser is second, lm2; second has another partner",
+		},
 		{"not where it explains nothing", Booting, observed(told(at(CheckServing, Active), Report{CheckPort: 1}), powered(silentUnit(), PowerStarting)), nil, of("booting")},
 		{"a person stopped it", Degraded, halfSilent(PowerStopped), stopped(Second, true), of("degraded") + "; a person stopped second, lm2"},
 		{"nobody did", Degraded, halfSilent(PowerStopped), stopped(Second, false), of("start") + "; it is about second, lm2"},

@@ -911,8 +911,18 @@ func TestTagsAreReadBack(t *testing.T) {
 		t.Fatalf("%q is not read", good)
 	}
 	for _, change := range [][2]string{
-		{good, ""}, {" of ", " for "}, {" until ", " till "}, {"second", "unknown"}, {"second", "third"}, {"Down", "None"}, {"Down", "Sideways"},
-		{"2026", "year"}, {" 7 ", " -7 "}, {" 7 ", " 9223372036854775808 "}, {"(fence)", "(none)"}, {"(fence)", "(guess)"},
+		{good, ""},
+		{" of ", " for "},
+		{" until ", " till "},
+		{"second", "unknown"},
+		{"second", "third"},
+		{"Down", "None"},
+		{"Down", "Sideways"},
+		{"2026", "year"},
+		{" 7 ", " -7 "},
+		{" 7 ", " 9223372036854775808 "},
+		{"(fence)", "(none)"},
+		{"(fence)", "(guess)"},
 	} {
 		text := strings.Replace(good, change[0], change[1], 1)
 		if h, ok := readTag(text); ok {
