@@ -180,7 +180,7 @@ func (w *world) Service(_ context.Context, unit netip.Addr, c pair.Check) pair.S
 	return pair.ServiceSeen{Answer: pair.ServiceFailed, Check: c.Name, Detail: "silent"}
 }
 
-func (w *world) LoadBalancer(_ context.Context, d pair.Definition, lb pair.LoadBalancer, _ bool) (pair.BalancerSeen, error) {
+func (w *world) LoadBalancer(_ context.Context, d pair.Definition, lb pair.LoadBalancer, health bool) (pair.BalancerSeen, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	seen := pair.BalancerSeen{Name: lb.Name, At: w.now, Tags: maps.Clone(w.tags[d.LoadBalancerID(lb.Name)])}
@@ -194,6 +194,18 @@ func (w *world) LoadBalancer(_ context.Context, d pair.Definition, lb pair.LoadB
 			p.Members = append(p.Members, m)
 		}
 		seen.Pools = append(seen.Pools, p)
+	}
+	for _, r := range pair.Roles {
+		a := d.Units.Of(r).Address
+		switch {
+		case !health:
+		case w.down[a]:
+			seen.Health = append(seen.Health, pair.HealthSeen{Rule: "check", Address: a, Reason: "Down_Admin"})
+		default:
+			up := w.answers[a] == pair.Active
+			reason := map[bool]string{true: "Up_Probe_Success", false: "Down_Probe_HttpStatusCodeError"}[up]
+			seen.Health = append(seen.Health, pair.HealthSeen{Rule: "check", Address: a, Up: up, Reason: reason})
+		}
 	}
 	return seen, nil
 }
