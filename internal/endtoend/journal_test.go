@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"tandem/internal/api"
@@ -58,7 +59,9 @@ func (d *deployment) closed(entries []pair.Entry) (words []string, closings []pa
 	for _, e := range slices.Backward(entries) {
 		if e.Kind == pair.EntryClosed {
 			var in pair.Intent
-			d.read(e, &in)
+			if d.read(e, &in); in.Kind == pair.IntentTag {
+				continue // it only says what the others do
+			}
 			words = append(words, fmt.Sprintf("%s %s %s, %d writes", in.Kind, in.Unit, in.State, in.Attempts))
 			closings = append(closings, e)
 		}
@@ -66,8 +69,8 @@ func (d *deployment) closed(entries []pair.Entry) (words []string, closings []pa
 	return words, closings
 }
 
-// published demands that the topic was told each change of the belief and each
-// end of an intent, in their order and nothing else. Repeats with the same id
+// published demands that the topic was told each change of the belief and of the
+// alarm, and each end of an intent, in their order and nothing else. Repeats with the same id
 // do no harm and are left out.
 func (d *deployment) published(entries []pair.Entry) {
 	d.t.Helper()
@@ -86,9 +89,17 @@ func (d *deployment) published(entries []pair.Entry) {
 			if d.read(e, &decided); decided.Decision.From != decided.Decision.Believed {
 				want = append(want, "tandem.pair.situation-changed "+pair.ID(pairName, decided.Decision.Epoch, 100))
 			}
+			if now := pair.Decide(&decided.Input).Record.Alarm; now != decided.Input.Record.Alarm {
+				want = append(want, "tandem.pair.alarm-changed "+pair.ID(pairName, decided.Decision.Epoch, 103))
+			}
 		case pair.EntryClosed:
-			d.read(e, &intent)
-			want = append(want, "tandem.pair.action-done "+pair.ID(pairName, intent.Epoch, 602)) // of the epoch's only intent
+			if d.read(e, &intent); intent.Kind != pair.IntentTag {
+				n, err := strconv.Atoi(intent.ID[len(intent.ID)-3:])
+				if err != nil {
+					d.t.Fatal(err)
+				}
+				want = append(want, "tandem.pair.action-done "+pair.ID(pairName, intent.Epoch, 600+n))
+			}
 		}
 	}
 	if !slices.Equal(got, want) {

@@ -36,24 +36,30 @@ func TestAFenceWhoseWriterIsKilledInTheMiddleIsCarriedOnAndReleased(t *testing.T
 	d := deploy(t, scenario("link-cut-and-killed"))
 	d.apply()
 	d.untilStatus("the pair is believed healthy", healthy)
+	d.tandem(0, "prove", pairName, "--by", "ann@example.com", "--no-wait")
+	d.until("the lever is proved", func() bool {
+		now := d.load()
+		return len(now.Record.Proofs) == 1 && now.Record.Proofs[0].Back && len(now.Intents) == 0
+	})
 	d.says(d.tandem(0, "status"), "PAIR", "edge-weu", "auto", "healthy", "first")
+	before := d.world.Writes()
 
-	d.kill(lab.ManagerName, pair.BothActive)
+	d.kill(lab.ManagerName, pair.LinkCut)
 	d.world.Do(lab.Step{Do: "cut"})
 	d.until("both units answer 200", func() bool { return d.answers200("10.0.0.4:8444") && d.answers200("10.0.0.5:8444") })
 	d.sweep()
 	killed := d.wasKilled()
 	left := d.load()
-	if len(left.Intents) != 1 || len(left.Record.Admin) != 1 || len(left.Outbox) == 0 {
-		t.Fatalf("the killed handler left %d intents, %d holds, %d posts behind; expected one fence in the middle", len(left.Intents), len(left.Record.Admin), len(left.Outbox))
+	if len(left.Intents) != 2 || len(left.Record.Admin) != 1 || len(left.Outbox) == 0 {
+		t.Fatalf("the killed handler left %d intents, %d holds, %d posts behind; expected a tag and a fence in the middle", len(left.Intents), len(left.Record.Admin), len(left.Outbox))
 	}
-	if i := left.Intents[0]; i.Kind != pair.IntentFence || i.State != pair.IntentBegun || i.Token != "" {
-		t.Fatalf("the killed handler left %s %s with the token %q behind; expected a fence that was begun, its answer never seen", i.Kind, i.State, i.Token)
+	if tag, fence := left.Intents[0], left.Intents[1]; tag.Kind != pair.IntentTag || tag.State != pair.IntentBegun || fence.Kind != pair.IntentFence || fence.State != pair.IntentOpen {
+		t.Fatalf("the killed handler left %s %s and %s %s behind; expected a tag that was begun, its answer never seen, and a fence to follow", tag.Kind, tag.State, fence.Kind, fence.State)
 	}
 	if !left.Record.Lease.Until.After(killed) {
 		t.Errorf("the lease of the killed handler ended at %v, before it was killed at %v", left.Record.Lease.Until, killed)
 	}
-	d.says(d.tandem(3, "status"), "both active", "second held Down in ilb-edge until")
+	d.says(d.tandem(3, "status"), "partner link cut", "second", "Down in ilb-edge")
 
 	d.untilStatus("the fence is done", func(s api.Status) bool { return len(s.Open) == 0 && len(s.Holds) == 1 })
 	d.until("only the first unit serves", func() bool { return slices.Equal(d.world.Down(), []string{"second"}) && d.world.Serving() == "lm1" })
@@ -65,20 +71,20 @@ func TestAFenceWhoseWriterIsKilledInTheMiddleIsCarriedOnAndReleased(t *testing.T
 
 	entries := d.journal()
 	rows, ids := d.decisions(entries)
-	d.inOrder("decisions", rows, "healthy", "suspected", "fence", "release-healed")
+	d.inOrder("decisions", rows, "healthy", "prove", "prove-ends", "suspected", "fence", "release-healed")
 	ended, closings := d.closed(entries)
-	if want := []string{"fence second done, 1 writes", "release second done, 1 writes"}; !slices.Equal(ended, want) {
+	if want := []string{"prove second done, 1 writes", "release second done, 1 writes", "fence second done, 1 writes", "release second done, 1 writes"}; !slices.Equal(ended, want) {
 		t.Errorf("ended intents %q, expected %q", ended, want)
 	} else {
-		d.takenOver(left.Record.Lease, closings[0].At)
+		d.takenOver(left.Record.Lease, closings[2].At)
 	}
-	if n := d.world.Writes(); n != 2 {
-		t.Errorf("%d writes to Resource Manager, expected the fence and its release", n)
+	if n := d.world.Writes() - before; n != 4 {
+		t.Errorf("%d writes to Resource Manager, expected the fence and its release, each with the tag", n)
 	}
 	d.published(entries)
 	d.says(d.tandem(0, "history", pairName), "TIME", "release done: second in ilb-edge/loadmasters", "fence done: second in ilb-edge/loadmasters", "seen Down", "applied")
 	d.says(d.tandem(0, "explain", pairName, ids["fence"]),
-		"row", "fence", "because", "both units answer 200", "check port 200", "API answered (active", "intends", "fence: second to Down in ilb-edge/loadmasters", "you can", "Repair the link")
+		"row", "fence", "because", "both units answer 200", "check port", "200", "API", "answered (active", "intends", "fence: second to Down in ilb-edge/loadmasters", "you can", "Repair the link")
 	if own, others := d.changesTaken(); own == 0 || others > 0 {
 		t.Errorf("%d events of own writes and %d of others were taken, expected own ones only, which wake nobody", own, others)
 	}
