@@ -115,7 +115,6 @@ func (g *generator) begin() {
 		{"parameters-need-reboot", []string{"yes"}},
 		{"passive-until", []string{"partner-checked"}},
 		{"polled-by", []string{"load-balancer", "anyone"}},
-		{"pool-if-match", []string{"ignored"}},
 		{"second-write", []string{"refused"}},
 		{"standby-forwards", []string{"yes"}},
 	} {
@@ -126,7 +125,7 @@ func (g *generator) begin() {
 	if g.sc.Options["no-preference-healing"] == "nobody" {
 		delete(g.sc.Options, "no-preference-healing") // without a preference such a pair never heals
 	}
-	g.sc.Unproved = g.chance(25) || g.sc.Options["pool-if-match"] == "ignored" // which a proof would have shown
+	g.sc.Unproved = g.chance(25)
 	if g.sc.Unproved && g.chance(80) {
 		g.sc.Steps = append(g.sc.Steps, lab.Step{At: 20 * time.Second, Do: "prove"})
 		if g.sc.Neighbour {
@@ -465,6 +464,9 @@ func (g *generator) heal(at time.Duration) {
 // needsReboot reports whether a unit may run other firmware, or in another mode,
 // than it is set to.
 func (g *generator) needsReboot(u string) bool {
+	if g.sc.Options["parameters-need-reboot"] == "yes" {
+		return true
+	}
 	return slices.ContainsFunc(g.sc.Steps, func(st lab.Step) bool {
 		return st.Unit == u && (st.Do == "firmware" && st.State != firmware || st.Do == "configure" && (st.Set["hamode"] != nil || st.Set["partner"] != nil || st.Set["hcp"] != nil) && st.Set["haprefered"] == nil)
 	})
