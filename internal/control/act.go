@@ -237,7 +237,7 @@ func (p *pass) setAdminState(ctx context.Context, i *pair.Intent) (after time.Du
 		return 0, false, err
 	case now == i.Want && i.State == pair.IntentOpen && i.Kind != pair.IntentRelease:
 		return 0, false, fmt.Errorf("%s reads %s, and we have not written it: %w", i.Unit, now, errForeign)
-	case now == pair.AdminUp && p.heldAs(*i) != pair.AdminUp, now == pair.AdminDown && i.Want == pair.AdminUp:
+	case now == pair.AdminUp && p.heldAs(*i) != pair.AdminUp, now == pair.AdminDown && (i.Want == pair.AdminUp || p.heldAs(*i) == pair.AdminUp):
 		return 0, false, fmt.Errorf("%s reads %s: %w", i.Unit, now, errForeign)
 	case now == i.Want && !i.Rewrite:
 		return p.lookAtAdminState(ctx, i)
