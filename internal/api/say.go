@@ -59,10 +59,10 @@ func pause(t *told, rec *pair.Record) (bool, error) {
 	return true, nil
 }
 
-func resume(_ *told, rec *pair.Record) (bool, error) {
-	was := rec.Pause
+func resume(t *told, rec *pair.Record) (bool, error) {
+	stood := rec.Pause.In(t.now)
 	rec.Pause = nil
-	return was != nil, nil
+	return stood, nil
 }
 
 // approve takes a person's word for exactly the plan that waits. It is no use
@@ -84,18 +84,18 @@ func approve(t *told, rec *pair.Record) (bool, error) {
 	return true, nil
 }
 
-// ack ends everything that waits for a person to look: the block, hold-down,
-// and the limit of starts and restarts.
+// ack ends everything that waits for a person to look: the block, hold-down, the
+// limit of starts and restarts, and the rest of credentials that were refused.
 func ack(_ *told, rec *pair.Record) (bool, error) {
 	found := rec.Block != nil || len(rec.Moves) > 0
 	rec.Block, rec.Moves = nil, nil
 	for _, r := range pair.Roles {
 		u := &rec.Units[r.Index()]
-		found = found || len(u.Powered) > 0
-		u.Powered = nil
+		found = found || len(u.Powered) > 0 || u.Refusal != nil
+		u.Powered, u.Refusal = nil, nil
 	}
 	if !found {
-		return false, unfitf("nothing is blocked and no move is recent, so there is nothing to acknowledge")
+		return false, unfitf("nothing is blocked or refused and no move is recent, so there is nothing to acknowledge")
 	}
 	return true, nil
 }

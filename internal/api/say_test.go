@@ -156,10 +156,11 @@ func TestAWordIsStoredWithANewEpochAnEntryAndAWake(t *testing.T) {
 			func(rec *pair.Record) {
 				rec.Block, rec.Moves = &pair.Block{Since: moment, Reason: "both-active-blocked"}, []time.Time{moment}
 				rec.Units[1].Powered = []time.Time{moment}
+				rec.Units[0].Refusal = &pair.Refusal{Until: moment.Add(time.Hour)}
 			},
 			api.Ask{},
 			func(t *testing.T, rec pair.Record) {
-				if rec.Block != nil || rec.Moves != nil || rec.Units[1].Powered != nil {
+				if rec.Block != nil || rec.Moves != nil || rec.Units[1].Powered != nil || rec.Units[0].Refusal != nil {
 					t.Errorf("left %+v, %v and %v, want nothing", rec.Block, rec.Moves, rec.Units[1].Powered)
 				}
 			},

@@ -149,6 +149,9 @@ func (s *server) status(ctx context.Context, name string, stop *pair.Pause) (Sta
 		return Status{}, err
 	}
 	st := statusOf(snap)
+	if !snap.Record.Pause.In(s.now()) {
+		st.Pause = nil
+	}
 	st.Stance, st.Stop = s.stanceWords(snap, stop), stop
 	return st, nil
 }

@@ -548,6 +548,11 @@ func (p *pass) untag(i pair.Intent, rec pair.Record) []pair.Intent {
 // uncount takes back a move that was counted and came to nothing, unless
 // another part of it did: hold-down is for what happened.
 func uncount(rec *pair.Record, i pair.Intent) {
+	if i.State == pair.IntentOpen && (i.Kind == pair.IntentStart || i.Kind == pair.IntentRestart) {
+		if powered := &rec.Units[i.Unit.Index()].Powered; len(*powered) > 0 {
+			*powered = (*powered)[:len(*powered)-1]
+		}
+	}
 	at := slices.IndexFunc(rec.Admin, func(h pair.AdminHold) bool { return holds(h, i) })
 	if at < 0 || i.State != pair.IntentOpen || rec.Admin[at].Again {
 		return

@@ -88,9 +88,23 @@ func (p *pass) startAllowed(ctx context.Context, i *pair.Intent) error {
 		return err
 	case seen.Power != pair.PowerStopped && seen.Power != pair.PowerDeallocated:
 		return fmt.Errorf("the VM of %s is %s by now: %w", i.Unit, seen.Power, errGuard)
+	case i.By == pair.OwnerTandem && !p.startsAlone(i.Unit, seen):
+		return fmt.Errorf("it is not known any more who stopped the VM of %s: %w", i.Unit, errGuard)
 	default:
 		return nil
 	}
+}
+
+// startsAlone reports whether nobody has to be asked about a start, by the power
+// state that was read now. If somebody has, the next look reads it too.
+func (p *pass) startsAlone(r pair.Role, now pair.PowerSeen) bool {
+	if pair.StartsAlone(&p.snap.Record, r, now) {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.memory().powerAt = 0
+	return false
 }
 
 // restartAllowed wants the partner to serve and the unit to be silent still.

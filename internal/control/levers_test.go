@@ -445,6 +445,58 @@ func TestTheSurvivorDiesWithoutAStore(t *testing.T) {
 	})
 }
 
+// TestWithoutAStoreAPersonsDownStays: what a process remembers may be old; the tag
+// says whether the Down that it finds is still ours.
+func TestWithoutAStoreAPersonsDownStays(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, believing)
+		c := w.controller(&effects{}, func(o *control.Options) { o.Store = &failing{Store: o.Store, w: w} })
+		look := func() { _ = c.Pass(t.Context(), edge, pair.Cause{Kind: pair.CauseSweep}) }
+		look()
+		w.split()
+		look()
+		if len(w.platform.states()) != 1 {
+			t.Fatal("no fence")
+		}
+		w.storeDown = true
+		delete(w.platform.tags, pair.TagName(edge)) // another worker took ours back, and a person came
+		w.units.set(pair.First, pair.StateUnknown)
+		time.Sleep(10 * time.Second)
+		look()
+		if len(w.platform.states()) != 1 {
+			t.Error("a Down without a tag of ours was taken back")
+		}
+	})
+}
+
+// TestAStartIsNotTriedAgainWhenTheVMWasStoppedAgain: the second stop may be a
+// person's, of which no event has come yet.
+func TestAStartIsNotTriedAgainWhenTheVMWasStoppedAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, asking(func(d *pair.Definition) { d.Failover.Start = pair.Allowed }))
+		w.passes(1)
+		w.switchOff(pair.Second, pair.PowerDeallocated)
+		d := definition()
+		stop := pair.Evidence{Kind: pair.EvidenceStopped, VM: d.VMID(pair.Second), At: time.Now()}
+		w.platform.since = func(n int) time.Time { // the decision's reading, and then the guard's
+			if n == 1 {
+				return stop.At
+			}
+			return stop.At.Add(2 * time.Minute)
+		}
+		if err := w.waker.Controller.Pass(t.Context(), edge, pair.Cause{Kind: pair.CauseVM, Evidence: []pair.Evidence{stop}}); err != nil {
+			t.Fatal(err)
+		}
+		w.passes(2)
+		if len(w.platform.acted) > 0 {
+			t.Errorf("acted %v", w.platform.acted)
+		}
+		if rows := w.rows(); !slices.Contains(rows, "start-planned") {
+			t.Errorf("rows %v, want a person to be asked", rows)
+		}
+	})
+}
+
 // TestATandemThatLostItsStoreFindsItsFence: the tag tells whose it is.
 func TestATandemThatLostItsStoreFindsItsFence(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

@@ -76,7 +76,7 @@ func (p *pass) askCheckPorts(ctx context.Context, d *pair.Definition) {
 	atOnce(asks)
 	both := seen.Units[0].Check.Answer == pair.CheckServing && seen.Units[1].Check.Answer == pair.CheckServing
 	believed := rec.Situation.BothServe() || rec.Suspicion.Count+1 >= d.Failover.ConfirmAfter
-	if both && believed && len(rec.Admin) == 0 && d.Mode >= pair.Recommend && d.Failover.Fence >= pair.Ask && rec.Pause == nil {
+	if both && believed && len(rec.Admin) == 0 && d.Mode >= pair.Recommend && d.Failover.Fence >= pair.Ask && !rec.Pause.In(p.now()) {
 		seen.Balancers = p.balancers(ctx, true)
 	}
 }
@@ -149,9 +149,18 @@ func atOnce(all []func()) {
 	}
 }
 
+// askAPI asks a unit for its own view of itself, unless credentials rest that it
+// refused: to this process or, by the record, to another one.
 func (p *pass) askAPI(ctx context.Context, d *pair.Definition, r pair.Role) pair.APISeen {
+	if p.snap.Record.Units[r.Index()].Refusal.In(p.now()) {
+		return pair.APISeen{Answer: pair.APIRefused, At: p.now()}
+	}
 	report, err := p.Units.Report(ctx, d.Units.Of(r))
-	return pair.APISeen{Answer: apiAnswer(err), At: p.now(), Report: report}
+	seen := pair.APISeen{Answer: apiAnswer(err), At: p.now(), Report: report}
+	if errors.Is(err, pair.ErrRefused) {
+		seen.Rest = pair.Duration(pair.RetryAfter(err, 0))
+	}
+	return seen
 }
 
 // staleAfter is the age at which an answer of a check port is asked for again

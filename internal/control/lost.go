@@ -56,12 +56,20 @@ func (p *pass) withoutStore(ctx context.Context, why error) error {
 	return why
 }
 
-// takeBack sets one admin state of ours back to None, if it is still there.
+// takeBack sets one admin state back to None, if it is still there and the load
+// balancer's tag says that it is ours.
 func (p *pass) takeBack(ctx context.Context, h pair.AdminHold) error {
 	i := &pair.Intent{LoadBalancer: h.LoadBalancer, Pool: h.Pool, Unit: h.Unit, Want: pair.AdminNone}
-	etag, now, err := p.adminState(ctx, i)
+	seen, err := p.readPool(ctx, i, false)
+	if err != nil {
+		return err
+	}
+	etag, now, err := memberIn(seen, i, p.snap.Definition.Units.Of(i.Unit))
 	if err != nil || now != h.State {
 		return err
+	}
+	if !pair.Tagged(&seen, p.name, h) {
+		return fmt.Errorf("%s reads %s, and no tag of the load balancer says that it is ours: %w", i.Unit, now, errForeign)
 	}
 	_, err = p.Platform.BeginAdminState(ctx, p.change(i, etag), func(context.Context) error { return nil })
 	return err

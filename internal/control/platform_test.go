@@ -150,6 +150,9 @@ type platform struct {
 	onPoll func() error
 	// onRead, if not nil, may fail the reading of a load balancer.
 	onRead func(lb string) error
+	// since, if not nil, is when the last operation on a VM ended, by the n-th
+	// reading of its power.
+	since func(n int) time.Time
 
 	tags map[string]string
 	// takesWrong makes a write with a wrong ETag land, and slowHealth keeps the
@@ -425,6 +428,10 @@ func (f *platform) Poll(_ context.Context, token string) (pair.Operation, error)
 func (f *platform) Power(_ context.Context, vm pair.ResourceID) (pair.PowerSeen, error) {
 	f.mu.Lock()
 	f.powers++
+	var since time.Time
+	if f.since != nil {
+		since = f.since(f.powers)
+	}
 	f.mu.Unlock()
 	f.units.mu.Lock()
 	defer f.units.mu.Unlock()
@@ -432,7 +439,7 @@ func (f *platform) Power(_ context.Context, vm pair.ResourceID) (pair.PowerSeen,
 	if vm.Name() == "lm2" {
 		addr = secondAddr
 	}
-	return pair.PowerSeen{Power: f.units.of[addr].power, At: time.Now()}, nil
+	return pair.PowerSeen{Power: f.units.of[addr].power, At: time.Now(), Since: since}, nil
 }
 
 // calls is how often Resource Manager was asked for anything.

@@ -54,6 +54,7 @@ type appliance struct {
 
 	power   pair.Power
 	action  *operation // on the VM, while it runs
+	changed time.Time  // when the newest operation on the VM ended
 	byHuman bool       // a person stopped the VM, by the truth
 	gone    bool       // a person deleted the VM
 	powers  []time.Time

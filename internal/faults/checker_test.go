@@ -102,6 +102,7 @@ type checker struct {
 	found    *violation
 
 	trouble  time.Time // until when something may still be in the way
+	troubles time.Time // when something was in the way last
 	expected map[string]*expectation
 	epochs   map[string]uint64 // the highest that was stored, by pair
 	landed   map[string]uint64 // the epoch of the newest write, by place
@@ -155,7 +156,10 @@ func (c *checker) stepped(n int) {
 
 // troubled notes that something is in the program's way. The world's lock is
 // held.
-func (c *checker) troubled() { c.troubledFor(troubleFor) }
+func (c *checker) troubled() {
+	c.troubles = time.Now()
+	c.troubledFor(troubleFor)
+}
 
 func (c *checker) troubledFor(d time.Duration) {
 	if until := time.Now().Add(d); until.After(c.trouble) {
@@ -321,6 +325,64 @@ func (c *checker) committed(p *process, was pair.Snapshot, ch pair.Change) {
 		if renewal && h.State == pair.AdminDown && c.world.tables.late == 0 && now.Before(p.machine.frozen) == false && (old(pair.First) || old(pair.Second)) && now.After(c.trouble) {
 			c.violated(promiseEvidence, "%s renews the fence of %s, first answered 200 %v ago, second %v", p.name, h.Unit, now.Sub(g.serving[0]), now.Sub(g.serving[1]))
 		}
+	}
+}
+
+// asked notes what a check port answered to a process. The world's lock is held.
+func (c *checker) asked(p *process, address netip.Addr, answer pair.CheckAnswer) {
+	for _, s := range c.world.sites {
+		for _, r := range pair.Roles {
+			if s.original.Units.Of(r).Address == address {
+				pass := &p.grasp(s.name).pass
+				pass.looked = true
+				pass.silent[r.Index()] = pass.silent[r.Index()] || answer != pair.CheckServing
+			}
+		}
+	}
+}
+
+// begins is the beginning of a pass, and the end of the one before it in the same
+// process: what that one had to take back must be on its way by now (promise 2,
+// the next pass releases). With two workers the other one may have been at it.
+func (c *checker) begins(p *process, snap pair.Snapshot) {
+	defer c.lock()()
+	name, now := snap.Definition.Name, time.Now()
+	was := p.grasp(name).pass
+	p.grasp(name).pass = onePass{began: now, snap: snap}
+	if !was.looked || len(c.world.machines) > 1 || !c.troubles.Before(was.began) {
+		return
+	}
+	for _, h := range was.snap.Record.Admin {
+		why := c.mustGo(p, &was, h)
+		stands := slices.ContainsFunc(snap.Record.Admin, func(o pair.AdminHold) bool {
+			return o.LoadBalancer == h.LoadBalancer && o.Pool == h.Pool && o.Unit == h.Unit && o.Since.Equal(h.Since)
+		})
+		leaving := slices.ContainsFunc(snap.Intents, func(i pair.Intent) bool {
+			return i.Kind == pair.IntentRelease && i.LoadBalancer == h.LoadBalancer && i.Pool == h.Pool && i.Unit == h.Unit
+		})
+		if why != "" && stands && !leaving {
+			c.violated(promiseEvidence, "%s is still %s after a pass of %s, although %s", h.Unit, h.State, p.name, why)
+		}
+	}
+}
+
+// mustGo says why an admin state of ours had to be taken back by a pass; empty
+// where it had not.
+func (c *checker) mustGo(p *process, pass *onePass, h pair.AdminHold) string {
+	d, clock := &pass.snap.Definition, pass.began.Add(p.machine.skew)
+	switch {
+	case !h.Landed:
+		return "" // it may be on its way, and is looked at first
+	case h.Deadline.Before(clock):
+		return "it had expired"
+	case pass.snap.Record.Pause.In(clock):
+		return "the pair was paused"
+	case h.Lever != pair.LeverProve && d.Mode == pair.Observe:
+		return "the mode was observe"
+	case h.State == pair.AdminDown && pass.silent[h.Unit.Other().Index()]:
+		return "the other unit had not answered 200"
+	default:
+		return ""
 	}
 }
 

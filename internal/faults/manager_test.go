@@ -351,6 +351,7 @@ func (w *world) act(a *appliance, action string, fault managerFault, person bool
 			if op.over {
 				return
 			}
+			a.changed = time.Now()
 			do()
 			op.end(nil)
 		})

@@ -35,6 +35,7 @@ func (s senses) CheckPort(ctx context.Context, addr netip.AddrPort) pair.CheckSe
 	if answer == pair.CheckServing {
 		p.grasp(a.site.name).serving[a.role.Index()] = time.Now()
 	}
+	w.check.asked(p, addr.Addr(), answer)
 	w.mu.Unlock()
 	switch answer {
 	case pair.CheckServing:
@@ -473,7 +474,7 @@ func (z azure) Power(ctx context.Context, vm pair.ResourceID) (seen pair.PowerSe
 	err = z.request(ctx, "read the power state of "+vm.Name(), reads, func(managerFault) error {
 		for _, a := range w.units {
 			if a.vm == vm && !a.gone {
-				seen.Power = a.power
+				seen.Power, seen.Since = a.power, a.changed.UTC().Truncate(time.Second)
 				return nil
 			}
 		}

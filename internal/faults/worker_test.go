@@ -128,6 +128,15 @@ type grasp struct {
 	generation uint64
 	epoch      uint64
 	serving    [2]time.Time // when each unit answered 200 to it last
+	pass       onePass      // the newest that it began
+}
+
+// onePass is what a process met in a pass that has to take something back.
+type onePass struct {
+	began  time.Time
+	looked bool          // it asked the check ports
+	silent [2]bool       // which units did not answer 200
+	snap   pair.Snapshot // as it was read
 }
 
 func (p *process) grasp(pairName string) *grasp {
@@ -285,6 +294,7 @@ func (k *keeper) Load(ctx context.Context, name string) (snap pair.Snapshot, err
 	})
 	if err == nil {
 		k.learn(snap)
+		k.p.machine.world.check.begins(k.p, snap)
 	}
 	return snap, err
 }

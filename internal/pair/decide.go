@@ -202,6 +202,12 @@ func (d *Decision) learnOf(in *Input, r Role) {
 	case !seen.Lives() && seen.Power.Power != PowerUnknown && (seen.Power.Power != u.Power.Power || u.Platform.At.After(u.Power.At)):
 		u.Power, d.Changed = seen.Power, true
 	}
+	switch {
+	case seen.API.Rest > 0 && !u.Refusal.In(d.At):
+		u.Refusal, d.Changed = u.Refusal.after(d.At, time.Duration(seen.API.Rest)), true
+	case seen.API.Answer == APIAnswered && u.Refusal != nil:
+		u.Refusal, d.Changed = nil, true
+	}
 	p, read := probed(&in.Observation, in.Definition.Units.Of(r))
 	if !read {
 		p = u.Probed
@@ -301,7 +307,7 @@ func (d *Decision) remember(in *Input, now Situation) {
 	if rec.Plan != nil && !rec.Plan.Since.Equal(rec.Since) {
 		rec.Plan, d.Changed = nil, true
 	}
-	if rec.Pause != nil && !rec.Pause.In(d.At) {
+	if rec.Pause != nil && rec.Pause.over(d.At) {
 		rec.Pause, d.Changed = nil, true
 	}
 }

@@ -760,10 +760,10 @@ func TestThePowerStateIsRememberedWhileAUnitIsSilent(t *testing.T) {
 		event  time.Duration // newest evidence, ago
 		want   PowerSeen
 	}{
-		{"what is read is remembered", powered(silentUnit(), PowerRunning), PowerSeen{}, 2 * time.Hour, PowerSeen{PowerRunning, noon}},
+		{"what is read is remembered", powered(silentUnit(), PowerRunning), PowerSeen{}, 2 * time.Hour, PowerSeen{Power: PowerRunning, At: noon}},
 		{"the same again is nothing new", powered(silentUnit(), PowerStopped), earlier, 2 * time.Hour, earlier},
-		{"another one is", powered(silentUnit(), PowerRunning), earlier, 2 * time.Hour, PowerSeen{PowerRunning, noon}},
-		{"so is the same again after an event", powered(silentUnit(), PowerStopped), earlier, time.Minute, PowerSeen{PowerStopped, noon}},
+		{"another one is", powered(silentUnit(), PowerRunning), earlier, 2 * time.Hour, PowerSeen{Power: PowerRunning, At: noon}},
+		{"so is the same again after an event", powered(silentUnit(), PowerStopped), earlier, time.Minute, PowerSeen{Power: PowerStopped, At: noon}},
 		{"what is not read is kept", silentUnit(), earlier, time.Minute, earlier},
 		{"a unit that answers needs none", at(CheckIdle, Standby), earlier, 2 * time.Hour, PowerSeen{}},
 		{"nor is it read then", powered(at(CheckIdle, Standby), PowerRunning), PowerSeen{}, 2 * time.Hour, PowerSeen{}},
@@ -1009,7 +1009,7 @@ func TestChangesOfWhatIsSeenAreCounted(t *testing.T) {
 func TestWhatIsOverIsForgotten(t *testing.T) {
 	in := lasting(Healthy, healthyPair())
 	in.Record.Moves = []time.Time{noon.Add(-time.Hour), noon.Add(-10 * time.Minute)}
-	in.Record.Pause = &Pause{Owner: "alice", Until: noon}
+	in.Record.Pause = &Pause{Owner: "alice", Until: noon.Add(-24*time.Hour - 1)}
 	in.Record.Plan = &Plan{Since: noon}
 	d := Decide(&in)
 	if len(d.Record.Moves) != 1 || d.Record.Pause != nil || d.Record.Plan != nil || !d.Changed {
@@ -1020,6 +1020,45 @@ func TestWhatIsOverIsForgotten(t *testing.T) {
 	in.Record.Plan = &Plan{Since: in.Record.Since}
 	if d := Decide(&in); !d.Quiet() || d.Row != "paused" {
 		t.Errorf("row %s, record %+v; want it to be left as it is", d.Row, d.Record)
+	}
+}
+
+// TestAPauseThatEndedIsKeptForADay: a clock that is ahead ends a pause for its own
+// process and for no other one.
+func TestAPauseThatEndedIsKeptForADay(t *testing.T) {
+	in := lasting(Healthy, healthyPair())
+	in.Record.Pause = &Pause{Owner: "alice", Until: noon.Add(-24 * time.Hour)}
+	if d := Decide(&in); !d.Quiet() || d.Row != "healthy" {
+		t.Errorf("row %s, pause %+v; want it to be left and not to count", d.Row, d.Record.Pause)
+	}
+}
+
+func TestRefusedCredentialsRestLongerEachTime(t *testing.T) {
+	tests := []struct {
+		name string
+		was  *Refusal
+		api  APISeen
+		want *Refusal
+	}{
+		{"the first time as long as the adapter says", nil, APISeen{Answer: APIRefused, Rest: Duration(2 * time.Minute)}, &Refusal{noon.Add(2 * time.Minute), Duration(2 * time.Minute)}},
+		{"then thirty times as long", &Refusal{noon, Duration(2 * time.Minute)}, APISeen{Answer: APIRefused, Rest: Duration(2 * time.Minute)}, &Refusal{noon.Add(time.Hour), Duration(time.Hour)}},
+		{"or as the adapter says", &Refusal{noon, Duration(time.Minute)}, APISeen{Answer: APIRefused, Rest: Duration(time.Hour)}, &Refusal{noon.Add(time.Hour), Duration(time.Hour)}},
+		{"and a day at most", &Refusal{noon, Duration(time.Hour)}, APISeen{Answer: APIRefused, Rest: Duration(time.Hour)}, &Refusal{noon.Add(24 * time.Hour), Duration(24 * time.Hour)}},
+		{"while they rest nothing counts", &Refusal{noon.Add(1), Duration(time.Hour)}, APISeen{Answer: APIRefused, Rest: Duration(time.Hour)}, &Refusal{noon.Add(1), Duration(time.Hour)}},
+		{"a unit that was not asked refuses nothing new", nil, APISeen{Answer: APIRefused}, nil},
+		{"an answer ends it", &Refusal{noon, Duration(time.Hour)}, APISeen{Answer: APIAnswered}, nil},
+		{"silence does not", &Refusal{noon, Duration(time.Hour)}, APISeen{Answer: APISilent}, &Refusal{noon, Duration(time.Hour)}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := lasting(Healthy, healthyPair())
+			in.Record.Units[1].Refusal = tt.was
+			in.Observation.Units[1].API.Answer, in.Observation.Units[1].API.Rest = tt.api.Answer, tt.api.Rest
+			got := Decide(&in).Record.Units[1].Refusal
+			if (got == nil) != (tt.want == nil) || got != nil && *got != *tt.want {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
 	}
 }
 

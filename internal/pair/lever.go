@@ -193,12 +193,36 @@ func startable(seen *Observation, rec *Record, r Role, consent Consent) (Consent
 	switch {
 	case !stopped(seen, rec, r), e.Kind == EvidenceStopped && e.ByPerson:
 		return Never, false
-	case e.Kind != EvidenceStopped:
+	case e.Kind != EvidenceStopped, changedSince(seen, rec, r, e):
 		return min(consent, Ask), true
 	default:
 		return consent, true
 	}
 }
+
+// StartsAlone reports whether a VM may be started without asking a person: the
+// platform stopped it, and that was the last that happened to it.
+func StartsAlone(rec *Record, r Role, now PowerSeen) bool {
+	seen := Observation{}
+	seen.Unit(r).Power = now
+	consent, ok := startable(&seen, rec, r, Allowed)
+	return ok && consent == Allowed
+}
+
+// changedSince reports whether the platform has ended an operation on the VM
+// after the stop that an event told of. Somebody started it since and stopped it
+// again, of which no event has come yet.
+func changedSince(seen *Observation, rec *Record, r Role, stop Evidence) bool {
+	p := seen.Unit(r).Power
+	if p.Power == PowerUnknown {
+		p = rec.Units[r.Index()].Power
+	}
+	return p.Since.Sub(stop.At) > toldWithin
+}
+
+// toldWithin is how much later than the time in its event an operation may end by
+// the VM's own account.
+const toldWithin = time.Minute
 
 func stopped(seen *Observation, rec *Record, r Role) bool {
 	p := power(seen, rec, r)

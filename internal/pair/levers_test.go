@@ -122,6 +122,12 @@ func TestAVMThatIsSwitchedOffIsStarted(t *testing.T) {
 			}
 		}
 	}
+	// changed is a VM on which an operation ended so long after the stop.
+	changed := func(after time.Duration) func(*Input) {
+		return func(in *Input) {
+			in.Observation.Units[1].Power.Since = known(in, EvidenceStopped).At.Add(after)
+		}
+	}
 	// unread takes the power state from the record, where a minute-old event stands beside it.
 	unread := func(kind EvidenceKind, read time.Duration) func(*Input) {
 		return func(in *Input) {
@@ -139,6 +145,12 @@ func TestAVMThatIsSwitchedOffIsStarted(t *testing.T) {
 		{"nothing is known of who stopped it: a person is asked", nil, "start-planned", LeverStart, Second},
 		{"it is unavailable, which says nothing of who wants it so: a person is asked", func(in *Input) { known(in, EvidenceUnavailable) }, "start-planned", LeverStart, Second},
 		{"a person stopped it: that is an instruction", func(in *Input) { known(in, EvidenceStopped).ByPerson = true }, "degraded", LeverNone, RoleUnknown},
+		{"it was started and stopped again since: a person is asked", changed(time.Minute + 1), "start-planned", LeverStart, Second},
+		{"what ended about when the event says is that stop", changed(time.Minute), "start", LeverStart, Second},
+		{"the record's power state tells that too", func(in *Input) {
+			changed(time.Hour)(in)
+			in.Record.Units[1].Power, in.Observation.Units[1].Power = in.Observation.Units[1].Power, PowerSeen{}
+		}, "start-planned", LeverStart, Second},
 		{"the policy forbids it", func(in *Input) { in.Definition.Failover.Start = Never }, "degraded", LeverStart, Second},
 		{"the policy asks", func(in *Input) {
 			known(in, EvidenceStopped)

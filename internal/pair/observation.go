@@ -106,7 +106,10 @@ func (a APIAnswer) answered() bool {
 type APISeen struct {
 	Answer APIAnswer `json:"answer"`
 	At     time.Time `json:"at,omitzero"`
-	Report Report    `json:"report,omitzero"`
+	// Rest is how long our credentials must not be tried again, where they were
+	// tried and refused just now.
+	Rest   Duration `json:"rest,omitempty"`
+	Report Report   `json:"report,omitzero"`
 }
 
 // Report is a unit's own view of itself. Every field may be missing, because
@@ -127,6 +130,9 @@ type Report struct {
 type PowerSeen struct {
 	Power Power     `json:"power"`
 	At    time.Time `json:"at,omitzero"`
+	// Since is when the platform last ended an operation on the VM, zero where it
+	// does not tell. Why a VM was stopped is only known of the stop that came last.
+	Since time.Time `json:"since,omitzero"`
 }
 
 // ServiceAnswer is what the pair file's checks found on one unit. They prove

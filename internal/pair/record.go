@@ -82,9 +82,30 @@ type UnitRecord struct {
 	// Probed is the load balancer's newest view of the unit. It is remembered
 	// because rule health is read in few passes; only changes are stored.
 	Probed ProbedSeen `json:"probed,omitzero"`
+	// Refusal is set while the unit's API refuses our credentials. Every process
+	// keeps to it, because units lock an account after a few failed logins.
+	Refusal *Refusal `json:"refusal,omitempty"`
 	// Powered are the times of the last day at which we started or restarted
 	// the VM.
 	Powered []time.Time `json:"powered,omitempty"`
+}
+
+// Refusal is how long credentials rest that a unit refused.
+type Refusal struct {
+	Until time.Time `json:"until"`
+	Rest  Duration  `json:"rest"`
+}
+
+// In reports whether the credentials rest at the time now.
+func (r *Refusal) In(now time.Time) bool { return r != nil && now.Before(r.Until) }
+
+// after is the refusal that follows on r when credentials were refused once more:
+// they rest thirty times as long as before, and a day at most.
+func (r *Refusal) after(now time.Time, rest time.Duration) *Refusal {
+	if r != nil {
+		rest = min(max(rest, 30*time.Duration(r.Rest)), 24*time.Hour)
+	}
+	return &Refusal{Until: now.Add(rest), Rest: Duration(rest)}
 }
 
 // ProbedSeen is whether the load balancer's probe gets no answer from a unit, and
@@ -208,6 +229,10 @@ type Pause struct {
 	Reason string    `json:"reason"`
 	Until  time.Time `json:"until,omitzero"` // zero means until resumed
 }
+
+// over reports whether the pause ended so long ago that it is so by every clock:
+// one process with a clock that is ahead must not end it for the others.
+func (p *Pause) over(now time.Time) bool { return !p.In(now) && now.Sub(p.Until) > 24*time.Hour }
 
 // In reports whether the pause stands at the time now.
 func (p *Pause) In(now time.Time) bool {

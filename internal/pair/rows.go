@@ -484,7 +484,7 @@ var restRows = []Row{
 	},
 	{
 		Name: "api-refused", Acts: "explain", Alarm: AlarmWarning,
-		Person: "See that the secret of the unit is the one that the unit takes, and that its certificate is the one in the pair file. Credentials that were refused are tried again after two minutes, an hour and a day, and at once when the secret changes.",
+		Person: "See that the secret of the unit is the one that the unit takes, and that its certificate is the one in the pair file. Credentials that were refused are tried again after two minutes, an hour and a day, and at once after tandem ack.",
 		when:   func(f *Facts) bool { return f.Refused },
 		act:    explainOnly,
 		Why:    "one unit serves and the other stands by, but a unit's API does not let us in: the proof by a second kind of evidence is weaker without it",

@@ -53,6 +53,15 @@ func readTag(text string) (h AdminHold, ok bool) {
 	return h, known && !slices.ContainsFunc(errs[:], func(err error) bool { return err != nil })
 }
 
+// Tagged reports whether a load balancer's tag says that an admin state of the
+// pair is ours. Without the store it is the only witness: what a process
+// remembers may have been taken back by another one, and a person's Down may
+// stand in its place.
+func Tagged(b *BalancerSeen, pairName string, h AdminHold) bool {
+	t, ok := readTag(b.Tags[TagName(pairName)])
+	return ok && t.Unit == h.Unit && t.State == h.State
+}
+
 // adopt takes over an admin state that a tag calls ours and that the record
 // cannot know, because its epoch is older: the store was lost or is another one.
 // Its epoch counts on from there. A tag of an older decision is only left over,

@@ -29,8 +29,12 @@ func (c *Client) Power(ctx context.Context, vm pair.ResourceID) (pair.PowerSeen,
 		if status == nil {
 			continue
 		}
-		if kind, word, ok := strings.Cut(value(status.Code), "/"); ok && strings.EqualFold(kind, "PowerState") {
+		kind, word, _ := strings.Cut(value(status.Code), "/")
+		switch {
+		case strings.EqualFold(kind, "PowerState"):
 			seen.Power = power(word)
+		case strings.EqualFold(kind, "ProvisioningState") && status.Time != nil:
+			seen.Since = status.Time.UTC()
 		}
 	}
 	return seen, nil

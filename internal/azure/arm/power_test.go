@@ -32,10 +32,19 @@ func TestPower(t *testing.T) {
 			p := newPlatform(t)
 			p.on("GET", vmPath+"/instanceView", reply{body: tt.body})
 			got, err := p.client(Options{Now: func() time.Time { return epoch }}).Power(t.Context(), definition().VMID(pair.First))
-			if err != nil || got != (pair.PowerSeen{Power: tt.want, At: epoch}) {
+			if err != nil || got.Power != tt.want || !got.At.Equal(epoch) {
 				t.Errorf("got %+v, %v; want %v", got, err, tt.want)
 			}
 		})
+	}
+}
+
+func TestPowerTellsWhenTheLastOperationEnded(t *testing.T) {
+	p := newPlatform(t)
+	p.on("GET", vmPath+"/instanceView", reply{body: file(t, "vm-instance-view.deallocated.json")})
+	got, err := p.client(Options{}).Power(t.Context(), definition().VMID(pair.First))
+	if want := time.Date(2025, 10, 20, 10, 0, 0, 0, time.UTC); err != nil || !got.Since.Equal(want) {
+		t.Errorf("got %v, %v; want %v", got.Since, err, want)
 	}
 }
 
