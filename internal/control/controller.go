@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -104,9 +103,8 @@ type Options struct {
 // exclude each other by the store's lease, also between processes.
 type Controller struct {
 	Options
-	passes atomic.Uint64
-	turns  turns
-	seats  chan struct{} // one is taken by each pass of a sweep
+	turns turns
+	seats chan struct{} // one is taken by each pass of a sweep
 
 	vigil  vigil
 	quiet  *rate.Limiter // of readings of quiet pairs' load balancers

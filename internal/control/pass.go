@@ -20,6 +20,8 @@ type pass struct {
 	*Controller
 	name  string
 	cause pair.Cause
+	// owner is the process: a lease that a pass of it could not give back does not
+	// keep the next one waiting. The lease's generation tells the two apart.
 	owner string
 	began time.Duration // uptime
 	snap  pair.Snapshot
@@ -52,7 +54,7 @@ func (c *Controller) Pass(ctx context.Context, name string, cause pair.Cause) (e
 	defer giveBack()
 	ctx, cancel := context.WithTimeout(ctx, c.Budget)
 	defer cancel()
-	p := &pass{Controller: c, name: name, cause: cause, owner: fmt.Sprintf("%s/%d", c.Worker, c.passes.Add(1))}
+	p := &pass{Controller: c, name: name, cause: cause, owner: c.Worker}
 	start := c.now()
 	p.began = c.Uptime()
 	c.vigil.beat(c.now(), p.began)

@@ -428,7 +428,7 @@ func TestAFrozenWorkerNeverWrites(t *testing.T) {
 			result <- frozen.Pass(context.WithoutCancel(t.Context()), edge, pair.Cause{Kind: pair.CauseVM})
 		}()
 		synctest.Wait()
-		if snap := w.load(); len(snap.Intents) != 1 || !strings.HasPrefix(snap.Record.Lease.Owner, "frozen/") {
+		if snap := w.load(); len(snap.Intents) != 1 || snap.Record.Lease.Owner != "frozen" {
 			t.Fatalf("intents %v, lease %v: the worker is not where it should freeze", snap.Intents, snap.Record.Lease)
 		}
 		epoch := w.load().Record.Epoch
@@ -450,6 +450,36 @@ func TestAFrozenWorkerNeverWrites(t *testing.T) {
 			t.Errorf("the frozen worker left %v and %v in the store", snap.Record.Admin, snap.Intents)
 		}
 	})
+}
+
+// TestALeaseThatWasNotGivenBackKeepsNobodyOfTheSameProcessWaiting: a fault of the
+// store at the end of one pass must not hold up the release of the next.
+func TestALeaseThatWasNotGivenBackKeepsNobodyOfTheSameProcessWaiting(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, believing)
+		keeps := &keepsLease{}
+		c := w.controller(&effects{}, func(o *control.Options) { keeps.Store, o.Store = o.Store, keeps })
+		look := func() { _ = c.Pass(t.Context(), edge, pair.Cause{Kind: pair.CauseSweep}) }
+		look()
+		w.split()
+		look()
+		if len(w.platform.states()) != 1 || w.load().Record.Lease.Owner == "" {
+			t.Fatalf("admin states %v, lease %+v; want a fence and a lease that is left", w.platform.states(), w.load().Record.Lease)
+		}
+		w.units.set(pair.First, pair.StateUnknown)
+		time.Sleep(5 * time.Second)
+		look()
+		if got := w.platform.states(); len(got) != 0 {
+			t.Errorf("admin states %v after the next pass, want none", got)
+		}
+	})
+}
+
+// keepsLease is a store that does not answer when a lease is given back.
+type keepsLease struct{ control.Store }
+
+func (*keepsLease) ReleaseLease(context.Context, pair.Snapshot, string) (pair.Snapshot, error) {
+	return pair.Snapshot{}, pair.ErrUnreachable
 }
 
 // shortLease is a store that grants a lease for half a minute.

@@ -344,11 +344,17 @@ func (c *checker) asked(p *process, address netip.Addr, answer pair.CheckAnswer)
 // begins is the beginning of a pass, and the end of the one before it in the same
 // process: what that one had to take back must be on its way by now (promise 2,
 // the next pass releases). With two workers the other one may have been at it.
-func (c *checker) begins(p *process, snap pair.Snapshot) {
+//
+// A pass that finds the pair changed reads it again; that is no new one.
+func (c *checker) begins(ctx context.Context, p *process, snap pair.Snapshot) {
 	defer c.lock()()
+	call := ctx.Value(invocation{})
+	if call == p.grasp(snap.Definition.Name).pass.call {
+		return
+	}
 	name, now := snap.Definition.Name, time.Now()
 	was := p.grasp(name).pass
-	p.grasp(name).pass = onePass{began: now, snap: snap}
+	p.grasp(name).pass = onePass{call: call, began: now, snap: snap}
 	if !was.looked || len(c.world.machines) > 1 || !c.troubles.Before(was.began) {
 		return
 	}

@@ -98,11 +98,16 @@ func (m *machine) invoke(call func(context.Context, *process) error) error {
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, invocationFor)
 	defer cancel()
+	ctx = context.WithValue(ctx, invocation{}, new(invocation))
 	if err := call(ctx, p); err != nil {
 		return err
 	}
 	return p.gone()
 }
+
+// invocation is the key and the identity of an invocation in its context. It has a
+// size, so that no two have one address.
+type invocation struct{ _ byte }
 
 // process is a handler in this process.
 type process struct {
@@ -133,6 +138,7 @@ type grasp struct {
 
 // onePass is what a process met in a pass that has to take something back.
 type onePass struct {
+	call   any // the invocation that it is in
 	began  time.Time
 	looked bool          // it asked the check ports
 	silent [2]bool       // which units did not answer 200
@@ -294,7 +300,7 @@ func (k *keeper) Load(ctx context.Context, name string) (snap pair.Snapshot, err
 	})
 	if err == nil {
 		k.learn(snap)
-		k.p.machine.world.check.begins(k.p, snap)
+		k.p.machine.world.check.begins(ctx, k.p, snap)
 	}
 	return snap, err
 }
