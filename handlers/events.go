@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +55,7 @@ func (s *server) events(ctx context.Context, log *slog.Logger, body []byte) erro
 // resources that others changed, each once. It counts the changes of our own,
 // which wake nobody. A VM that we restarted is still news, because the unit is
 // booting; but nobody's instruction.
-func (s *server) sort(all []events.Event) (facts []pair.Evidence, changed []pair.ResourceID, own int) {
+func (s *server) sort(all []events.Event) (facts []pair.Evidence, changed []pair.ResourceChange, own int) {
 	now := s.Now()
 	for _, e := range all {
 		if e.VM != nil {
@@ -69,8 +70,8 @@ func (s *server) sort(all []events.Event) (facts []pair.Evidence, changed []pair
 		case e.Changed == nil:
 		case s.Own.Did(e.Changed.By):
 			own++
-		case !slices.Contains(changed, e.Changed.Resource):
-			changed = append(changed, e.Changed.Resource)
+		case !slices.ContainsFunc(changed, func(c pair.ResourceChange) bool { return c.Resource == e.Changed.Resource }):
+			changed = append(changed, pair.ResourceChange{Resource: e.Changed.Resource, By: cmp.Or(e.Changed.By.ObjectID, e.Changed.By.AppID)})
 		}
 	}
 	return facts, changed, own

@@ -25,7 +25,7 @@ type Program interface {
 	Evidence(ctx context.Context, facts []pair.Evidence) error
 	// ResourceChanged takes load balancers, security groups and interfaces
 	// that somebody else wrote or deleted, each once.
-	ResourceChanged(ctx context.Context, ids []pair.ResourceID) error
+	ResourceChanged(ctx context.Context, changes []pair.ResourceChange) error
 	// Sweep wakes what is due.
 	Sweep(ctx context.Context) error
 	// Reconcile looks at the pairs that a message names. A passing fault is

@@ -63,10 +63,10 @@ func (p *program) Evidence(ctx context.Context, facts []pair.Evidence) error {
 	return p.called(ctx, "evidence %d", len(facts))
 }
 
-func (p *program) ResourceChanged(ctx context.Context, ids []pair.ResourceID) error {
+func (p *program) ResourceChanged(ctx context.Context, changes []pair.ResourceChange) error {
 	var names []string
-	for _, id := range ids {
-		names = append(names, id.Name())
+	for _, c := range changes {
+		names = append(names, c.Resource.Name())
 	}
 	return p.called(ctx, "changed %s", strings.Join(names, " "))
 }

@@ -51,6 +51,7 @@ var effects = map[Word]func(*told, *pair.Record) (bool, error){
 	Approve: approve,
 	Ack:     ack,
 	Prove:   prove,
+	Apply:   apply,
 	Remove:  remove,
 }
 

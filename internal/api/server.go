@@ -45,6 +45,8 @@ type Options struct {
 	// MaxMode is the program's limit of all modes, to say what a pair may do;
 	// unset is no limit.
 	MaxMode pair.Mode
+	// Planner compares pairs with Azure; nil plans nothing.
+	Planner Planner
 }
 
 type server struct{ Options }
@@ -67,6 +69,8 @@ func NewServer(o Options) (http.Handler, error) {
 	mux.Handle("GET /api/pairs", s.answer(s.list))
 	mux.Handle("GET /api/pairs/{pair}", s.answer(s.show))
 	mux.Handle("PUT /api/pairs/{pair}", s.answer(s.define))
+	mux.Handle("GET /api/pairs/{pair}/plan", s.answer(s.planPair))
+	mux.Handle("POST /api/plan", s.answer(s.planFile))
 	mux.Handle("POST /api/pairs/{pair}/{word}", s.answer(s.say))
 	mux.Handle("POST /api/stop", s.answer(s.stop))
 	mux.Handle("POST /api/go", s.answer(s.start))

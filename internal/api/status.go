@@ -27,14 +27,18 @@ type Status struct {
 	Holds  []pair.AdminHold `json:"holds,omitempty"` // admin states of ours that stand, with owner and deadline
 	Open   []pair.Intent    `json:"open,omitempty"`  // intents not yet closed
 	// Foreign is set while an admin state that is not ours stands on a unit.
-	Foreign bool          `json:"foreign,omitempty"`
-	Plan    *pair.Plan    `json:"plan,omitempty"`
-	Pause   *pair.Pause   `json:"pause,omitempty"` // of this pair, or of one unit
-	Stop    *pair.Pause   `json:"stop,omitempty"`  // of all pairs
-	Block   *pair.Block   `json:"block,omitempty"` // automatic moves wait for an ack
-	Prove   *pair.Request `json:"prove,omitempty"` // the lever proof was asked for
-	Retire  *pair.Request `json:"retire,omitempty"`
-	Proofs  []Proof       `json:"proofs,omitempty"` // of each pool of the definition
+	Foreign bool       `json:"foreign,omitempty"`
+	Plan    *pair.Plan `json:"plan,omitempty"`
+	// Drift is what differed from the pair file when that was looked at last, and
+	// Wish a person's word to write it that waits.
+	Drift  *pair.Drifted `json:"drift,omitempty"`
+	Wish   *pair.Wish    `json:"wish,omitempty"`
+	Pause  *pair.Pause   `json:"pause,omitempty"` // of this pair, or of one unit
+	Stop   *pair.Pause   `json:"stop,omitempty"`  // of all pairs
+	Block  *pair.Block   `json:"block,omitempty"` // automatic moves wait for an ack
+	Prove  *pair.Request `json:"prove,omitempty"` // the lever proof was asked for
+	Retire *pair.Request `json:"retire,omitempty"`
+	Proofs []Proof       `json:"proofs,omitempty"` // of each pool of the definition
 	// Warning is set where this release may not act on what is stored, or
 	// cannot read it.
 	Warning string `json:"warning,omitempty"`
@@ -54,7 +58,7 @@ func statusOf(s pair.Snapshot) Status {
 	st := Status{
 		V: Version, Name: s.Definition.Name, Mode: s.Definition.Mode, Situation: rec.Situation, Since: rec.Since, Alarm: rec.Alarm,
 		Active: rec.LastActive, Epoch: rec.Epoch, Holds: rec.Admin, Open: slices.Clone(s.Intents), Foreign: rec.Foreign, Plan: rec.Plan,
-		Pause: rec.Pause, Block: rec.Block, Prove: rec.Prove, Retire: rec.Retire, Proofs: proofsOf(s),
+		Drift: rec.Drift, Wish: rec.Wish, Pause: rec.Pause, Block: rec.Block, Prove: rec.Prove, Retire: rec.Retire, Proofs: proofsOf(s),
 	}
 	for i := range st.Open {
 		st.Open[i].Token = "" // a signed address, which is nobody else's business

@@ -26,6 +26,7 @@ const (
 	Approve Word = "approve" // do what is planned
 	Ack     Word = "ack"     // a person has looked: automatic moves are allowed again
 	Prove   Word = "prove"   // prove the lever
+	Apply   Word = "apply"   // write load balancers, security group and interfaces as a plan says
 	Remove  Word = "remove"  // take back what is ours, then forget the pair
 	Stop    Word = "stop"    // pause every pair
 	Go      Word = "go"      // end that
@@ -42,7 +43,7 @@ type Ask struct {
 	For   pair.Duration `json:"for,omitempty"`
 	Until time.Time     `json:"until,omitzero"`
 	Unit  pair.Role     `json:"unit,omitempty"` // of a pause: maintenance of this unit
-	Plan  string        `json:"plan,omitempty"` // of an approval: the hash of the plan
+	Plan  string        `json:"plan,omitempty"` // of an approval or an application: the hash of the plan
 }
 
 // Asked is the answer to a person's word.
@@ -93,6 +94,7 @@ var takes = map[Word]members{
 	Approve: {plan: true},
 	Ack:     {},
 	Prove:   {},
+	Apply:   {plan: true},
 	Remove:  {reason: true},
 	Stop:    {reason: true, ends: true},
 	Go:      {},

@@ -22,6 +22,7 @@ import (
 	"tandem/internal/api"
 	"tandem/internal/azure/arm"
 	"tandem/internal/azure/events"
+	"tandem/internal/balancer"
 	"tandem/internal/control"
 	"tandem/internal/loadmaster"
 	"tandem/internal/pair"
@@ -45,6 +46,8 @@ type Options struct {
 	// its access key; empty uses the identity.
 	Topic    string
 	TopicKey string
+	// Surroundings is what neither a pair file nor Azure tells.
+	Surroundings balancer.Surroundings
 	// Own is our identity in events, so that our own writes wake nobody.
 	Own events.Own
 	// Peers are those who may call the handler; nil is this machine only.
@@ -89,12 +92,13 @@ func New(o Options) (*App, error) {
 	}
 	controller, err := control.New(control.Options{
 		Store: o.Store, Outbox: o.Store, Publisher: publisher, Units: units, Checks: prober{checks}, Platform: platform,
+		Surroundings: o.Surroundings,
 		Log: o.Log, Worker: o.Worker, MaxMode: o.MaxMode, Budget: o.Budget, Lease: o.Lease, Now: o.Now, Uptime: o.Uptime,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("assemble the program: %w", err)
 	}
-	routes, err := api.NewServer(api.Options{Store: o.Store, Log: o.Log, Now: o.Now, MaxMode: o.MaxMode})
+	routes, err := api.NewServer(api.Options{Store: o.Store, Log: o.Log, Now: o.Now, MaxMode: o.MaxMode, Planner: controller})
 	if err != nil {
 		return nil, fmt.Errorf("assemble the program: %w", err)
 	}

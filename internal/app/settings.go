@@ -14,6 +14,7 @@ import (
 
 	"tandem/internal/azure/events"
 	"tandem/internal/azure/identity"
+	"tandem/internal/balancer"
 	"tandem/internal/config"
 	"tandem/internal/loadmaster"
 	"tandem/internal/pair"
@@ -45,7 +46,8 @@ func FromSettings(c config.Config, worker string, log *slog.Logger) (Options, er
 	return Options{
 		Store: kept, Secrets: secrets{c}, Credential: credential, Cloud: cloud, Client: client, Proxy: http.ProxyFromEnvironment,
 		Topic: c.TopicEndpoint, TopicKey: c.TopicKey.Reveal(), Own: events.Own{AppID: c.OwnAppID, ObjectID: c.OwnObjectID},
-		Worker: worker, MaxMode: c.MaxMode, Budget: c.PassBudget, Lease: c.Lease, Seed: uint64(time.Now().UnixNano()), Log: log,
+		Surroundings: balancer.Surroundings{From: c.Subnets},
+		Worker:       worker, MaxMode: c.MaxMode, Budget: c.PassBudget, Lease: c.Lease, Seed: uint64(time.Now().UnixNano()), Log: log,
 	}, nil
 }
 

@@ -329,6 +329,7 @@ var forms = map[string]form{
 	"origin":   {"an https address with nothing behind the host", func(s string) bool { return isHTTPS(s) && isOrigin(s) }},
 	"server":   {"an https address, or http on this machine, without user, query and fragment", isServer},
 	"loopback": {"a loopback address with a port, such as 127.0.0.1:7071", isLoopback},
+	"subnets":  {"networks in CIDR form, separated by commas, such as 10.0.8.0/26", nil}, // Subnets reads itself
 	"account":  {"the name of a storage account: 3 to 24 lower-case letters and digits", regexp.MustCompile(`^[a-z0-9]{3,24}$`).MatchString},
 }
 

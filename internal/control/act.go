@@ -87,6 +87,8 @@ func executorOf(kind pair.IntentKind) (e executor, known bool) {
 		return executor{run: (*pass).setPreference, guard: (*pass).preferenceAllowed, lever: pair.LeverPrefer, waits: true}, true
 	case pair.IntentStart:
 		return executor{run: (*pass).startVM, guard: (*pass).startAllowed, lever: pair.LeverStart, done: powered, waits: true}, true
+	case pair.IntentRepair:
+		return executor{run: (*pass).repair, guard: (*pass).nothingAgainst, lever: pair.LeverRepair, done: repaired, waits: true}, true
 	case pair.IntentRestart:
 		return executor{run: (*pass).restartVM, guard: (*pass).restartAllowed, lever: pair.LeverRestart, done: powered, waits: true}, true
 	default:
@@ -132,7 +134,7 @@ func (p *pass) next() []pair.Intent {
 	for _, i := range p.snap.Intents {
 		at := slices.IndexFunc(out, func(o pair.Intent) bool { return o.Place() == i.Place() })
 		switch {
-		case i.Token == "" && (p.waitsStill(i) || p.tagTooSoon(i)):
+		case i.Token == "" && (p.waitsStill(i) || p.tagTooSoon(i) || p.repairTooSoon(i)):
 		case at < 0:
 			out = append(out, i)
 		case i.Token != "" && out[at].Token == "":
@@ -152,6 +154,14 @@ func (p *pass) waitsStill(i pair.Intent) bool {
 func (p *pass) tagTooSoon(i pair.Intent) bool {
 	return i.Kind == pair.IntentTag && i.Tag == "" && slices.ContainsFunc(p.snap.Intents, func(o pair.Intent) bool {
 		return o.LoadBalancer == i.LoadBalancer && o.Kind != pair.IntentTag
+	})
+}
+
+// repairTooSoon reports whether an earlier step of the same repair is not done:
+// what refers to something comes after it.
+func (p *pass) repairTooSoon(i pair.Intent) bool {
+	return i.Kind == pair.IntentRepair && slices.ContainsFunc(p.snap.Intents, func(o pair.Intent) bool {
+		return o.Kind == pair.IntentRepair && o.ID < i.ID
 	})
 }
 
@@ -271,11 +281,20 @@ func (p *pass) begin(ctx context.Context, i *pair.Intent, effect func(*pass, con
 ) (time.Duration, bool, error) {
 	was := i.State
 	i.Attempts++
+	holds, err := p.writer(ctx, i)
+	if err != nil {
+		return 0, false, err
+	}
 	i.State = pair.IntentBegun
 	if err := p.keep(ctx, *i, nil); err != nil {
 		return 0, false, err
 	}
-	op, err := send(func(ctx context.Context) error { return p.lastLook(ctx, i) })
+	op, err := send(func(ctx context.Context) error {
+		if err := holds(ctx); err != nil {
+			return err
+		}
+		return p.lastLook(ctx, i)
+	})
 	if err != nil {
 		if notSent(err) {
 			i.State = was
@@ -530,6 +549,9 @@ func (p *pass) abandon(ctx context.Context, i pair.Intent, why error) error {
 		}
 	}
 	i.State, i.LastErr = pair.IntentAbandoned, why.Error()
+	if i.Kind == pair.IntentRepair {
+		return p.closeAll(ctx, i, rec, p.unrepaired(&rec, why))
+	}
 	return p.close(ctx, i, rec, p.untag(i, rec)...)
 }
 
@@ -581,7 +603,14 @@ func holds(h pair.AdminHold, i pair.Intent) bool {
 // close takes an intent out of the open ones, with the record as it is then,
 // and puts what happened into the journal and out to the subscribers.
 func (p *pass) close(ctx context.Context, i pair.Intent, rec pair.Record, next ...pair.Intent) error {
+	defer p.written(ctx, i)
 	return p.store(ctx, pair.Change{Record: rec, PutIntents: next, DelIntents: []string{i.ID}, Outbox: closingPosts(p, i)})
+}
+
+// closeAll closes an intent together with those that rest on it.
+func (p *pass) closeAll(ctx context.Context, i pair.Intent, rec pair.Record, ids []string) error {
+	defer p.written(ctx, i)
+	return p.store(ctx, pair.Change{Record: rec, DelIntents: ids, Outbox: closingPosts(p, i)})
 }
 
 func (p *pass) store(ctx context.Context, ch pair.Change) error {

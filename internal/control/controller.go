@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"tandem/internal/balancer"
 	"tandem/internal/pair"
 )
 
@@ -82,7 +83,13 @@ type Options struct {
 	Units     Units
 	Checks    Checks
 	Platform  Platform
-	Log       *slog.Logger
+	// Resources are whole documents; nil compares and repairs nothing.
+	Resources Resources
+	// Brakes are shared by all processes; nil brakes nothing.
+	Brakes Brakes
+	// Surroundings is what neither the pair file nor Azure tells.
+	Surroundings balancer.Surroundings
+	Log          *slog.Logger
 	// Worker names this process in leases; it must differ between processes.
 	Worker string
 	// MaxMode lowers the mode of every pair; unset lowers nothing.
@@ -135,6 +142,7 @@ const (
 type memory struct {
 	readAt   time.Duration  // uptime at which its load balancers were read last, 0 for never
 	healthAt time.Duration  // and their rule health
+	guardAt  time.Duration  // and everything was compared with the pair file
 	powerAt  time.Duration  // and the power state of its silent units
 	chained  link           // its chain of looks, when that was carried on last
 	standing *pair.Snapshot // the pair while an admin state of ours stands

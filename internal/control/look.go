@@ -61,6 +61,10 @@ func (p *pass) look(ctx context.Context) {
 	if due, health := p.balancersDue(dark); due && len(seen.Balancers) == 0 {
 		p.readBalancers(ctx, health)
 	}
+	if p.guardDue() {
+		seen.Drift = p.drift(ctx)
+		p.refresh(ctx)
+	}
 }
 
 // askCheckPorts asks both units. Where both answer 200, and this look may be the

@@ -28,6 +28,8 @@ type pass struct {
 	in    pair.Input
 	d     pair.Decision
 	did   []string // what was seen done in this pass, in words
+	// writing is where this pass is the only writer among all pairs, by intent.
+	writing map[string]pair.Writer
 }
 
 // Pass looks at one pair, decides, and does what was decided. Its order is the
@@ -54,7 +56,7 @@ func (c *Controller) Pass(ctx context.Context, name string, cause pair.Cause) (e
 	defer giveBack()
 	ctx, cancel := context.WithTimeout(ctx, c.Budget)
 	defer cancel()
-	p := &pass{Controller: c, name: name, cause: cause, owner: c.Worker}
+	p := &pass{Controller: c, name: name, cause: cause, owner: c.Worker, writing: map[string]pair.Writer{}}
 	start := c.now()
 	p.began = c.Uptime()
 	c.vigil.beat(c.now(), p.began)

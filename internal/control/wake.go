@@ -112,19 +112,19 @@ func (w *Waker) Evidence(ctx context.Context, facts []pair.Evidence) error {
 }
 
 // ResourceChanged wakes the pairs that own a changed resource.
-func (w *Waker) ResourceChanged(ctx context.Context, ids []pair.ResourceID) error {
+func (w *Waker) ResourceChanged(ctx context.Context, changes []pair.ResourceChange) error {
 	woken := map[string]bool{}
-	for _, id := range ids {
-		owners, err := w.Index.PairsOfResource(ctx, id)
+	for _, c := range changes {
+		owners, err := w.Index.PairsOfResource(ctx, c.Resource)
 		if err != nil {
-			return fmt.Errorf("find the pairs of %s: %w", id.Name(), err)
+			return fmt.Errorf("find the pairs of %s: %w", c.Resource.Name(), err)
 		}
 		for _, name := range owners {
 			if woken[name] {
 				continue
 			}
 			woken[name] = true
-			if err := w.wake(ctx, name, pair.Cause{Kind: pair.CauseResource, Resource: id}); err != nil {
+			if err := w.wake(ctx, name, pair.Cause{Kind: pair.CauseResource, Resource: c.Resource, By: c.By}); err != nil {
 				return err
 			}
 		}

@@ -129,10 +129,10 @@ func TestAChangedResourceWakesItsPairsOnceEach(t *testing.T) {
 		w.define(other)
 		lb := d.LoadBalancerID("ilb")
 		nsg := pair.ResourceID("/subscriptions/s/resourcegroups/rg/providers/microsoft.network/networksecuritygroups/nsg")
-		if err := w.waker.ResourceChanged(t.Context(), []pair.ResourceID{lb, nsg, "/subscriptions/s/resourcegroups/rg/providers/microsoft.network/loadbalancers/none"}); err != nil {
+		if err := w.waker.ResourceChanged(t.Context(), []pair.ResourceChange{{Resource: lb, By: "somebody"}, {Resource: nsg}, {Resource: "/subscriptions/s/resourcegroups/rg/providers/microsoft.network/loadbalancers/none"}}); err != nil {
 			t.Fatal(err)
 		}
-		cause := pair.Cause{Kind: pair.CauseResource, Resource: lb}
+		cause := pair.Cause{Kind: pair.CauseResource, Resource: lb, By: "somebody"}
 		want := []pair.Message{
 			{V: 1, Kind: "wake", Pairs: []string{edge}, Cause: cause}, {V: 1, Kind: "wake", Pairs: []string{"other"}, Cause: cause},
 		}
@@ -197,7 +197,7 @@ func (w *world) looks() (n int) {
 	w.t.Helper()
 	before := len(w.fx.sent)
 	for range 12 {
-		if err := w.waker.ResourceChanged(w.t.Context(), []pair.ResourceID{definition().LoadBalancerID("ilb")}); err != nil {
+		if err := w.waker.ResourceChanged(w.t.Context(), []pair.ResourceChange{{Resource: definition().LoadBalancerID("ilb")}}); err != nil {
 			w.t.Fatal(err)
 		}
 		w.run(5 * time.Second)

@@ -535,7 +535,7 @@ func (w *world) deliverOne(e event) {
 			if e.fact != nil {
 				return p.waker.Evidence(ctx, []pair.Evidence{*e.fact})
 			}
-			return p.waker.ResourceChanged(ctx, []pair.ResourceID{e.resource})
+			return p.waker.ResourceChanged(ctx, []pair.ResourceChange{{Resource: e.resource}})
 		})
 	}
 	w.mu.Lock()

@@ -166,6 +166,7 @@ func (d *Decision) learn(in *Input) {
 	for _, r := range Roles {
 		d.learnOf(in, r)
 	}
+	d.learnDrift(in.Observation.Drift)
 	if !unread(&in.Definition, &in.Observation) {
 		if f := foreign(&in.Definition, &d.Record, &in.Observation); f != d.Record.Foreign {
 			d.Record.Foreign, d.Changed = f, true
@@ -301,6 +302,9 @@ func (d *Decision) remember(in *Input, now Situation) {
 	if len(rec.Flips) > 0 && rec.Situation != Flapping && len(since(rec.Flips, d.At, FlapWindow)) == 0 {
 		rec.Flips, d.Changed = nil, true
 	}
+	if kept := slices.DeleteFunc(slices.Clone(rec.Repairs), func(r Repair) bool { return d.At.Sub(r.At) >= 24*time.Hour }); len(kept) < len(rec.Repairs) {
+		rec.Repairs, d.Changed = kept, true
+	}
 	if len(since(rec.Moves, d.At, time.Hour)) < len(rec.Moves) {
 		rec.Moves, d.Changed = since(rec.Moves, d.At, time.Hour), true
 	}
@@ -382,6 +386,8 @@ func pull(in *Input, d *Decision, c choice) {
 		owner = d.Record.Plan.Approved.By
 	case c.lever == LeverProve:
 		owner = d.Record.Prove.By
+	case c.lever == LeverRepair && d.Record.Wish != nil:
+		owner = d.Record.Wish.By
 	}
 	intents := intentsOf(c, in, d)
 	for _, i := range intents {
@@ -402,6 +408,8 @@ func pull(in *Input, d *Decision, c choice) {
 	switch {
 	case c.lever == LeverProve:
 		d.Record.Prove = nil
+	case c.lever == LeverRepair:
+		d.Record.Wish = nil
 	case c.lever == LeverStart || c.lever == LeverRestart:
 		u := &d.Record.Units[c.unit.Index()]
 		u.Powered = append(since(u.Powered, d.At, 24*time.Hour), d.At)
@@ -477,10 +485,11 @@ func planHash(since time.Time, intents []Intent) string {
 		Unit   Role
 		Want   AdminState
 		Prefer Preference
+		Step   string `json:",omitempty"`
 	}
 	all := make([]what, len(intents))
 	for n, i := range intents {
-		all[n] = what{i.Kind, i.Place(), i.Pool, i.Unit, i.Want, i.Prefer}
+		all[n] = what{i.Kind, i.Place(), i.Pool, i.Unit, i.Want, i.Prefer, i.Step}
 	}
 	b, err := json.Marshal(struct {
 		Since   time.Time

@@ -185,6 +185,14 @@ func everyLever(f Facts, visit func(*Facts)) {
 						continue // nobody looked for one
 					}
 					f.Lever, f.Permit, f.Obstacle = lever, permit, obstacle
+					if lever == LeverRepair && permit == PermitAct && (obstacle == ObstacleNone || obstacle == ObstacleMoved || obstacle == ObstacleRefusal) {
+						f.Wished = true
+						visit(&f)
+						f.Wished = false
+					}
+					if lever == LeverRepair && f.Situation.BothServe() && (permit != PermitAct || obstacle != ObstacleNone) {
+						continue // the fence comes before a repair that would have to wait
+					}
 					visit(&f)
 				}
 			}
@@ -197,15 +205,15 @@ func everyLever(f Facts, visit func(*Facts)) {
 func leversOf(s Situation) []Lever {
 	switch s {
 	case BothActive, LinkCut:
-		return []Lever{LeverFence}
+		return []Lever{LeverFence, LeverRepair}
 	case NoneActive:
-		return []Lever{LeverPrefer, LeverUp, LeverStart}
+		return []Lever{LeverPrefer, LeverUp, LeverStart, LeverRepair}
 	case Degraded:
-		return []Lever{LeverStart, LeverRestart}
+		return []Lever{LeverStart, LeverRestart, LeverRepair}
 	case Healthy:
-		return []Lever{LeverProve, LeverPrefer}
+		return []Lever{LeverProve, LeverPrefer, LeverRepair}
 	default:
-		return nil
+		return []Lever{LeverRepair}
 	}
 }
 
@@ -271,12 +279,13 @@ func TestTableKeepsThePromises(t *testing.T) {
 			if f.Hold != HoldErased && f.Hold != HoldLost {
 				t.Fatalf("row %s forgets what stands on %+v", row.Name, *f)
 			}
-		case "preference", "up", "start", "restart", "prove":
-			if held || f.Permit != PermitAct || f.Obstacle != ObstacleNone || f.Belief != Confirmed || f.Hold != HoldNone {
+		case "preference", "up", "start", "restart", "prove", "repair":
+			if held || f.Permit != PermitAct || f.Obstacle != ObstacleNone || f.Belief != Confirmed && !f.Wished || f.Hold != HoldNone {
 				t.Fatalf("row %s acts on %+v", row.Name, *f)
 			}
 		case "plan":
-			if held || f.Permit != PermitAsk || f.Obstacle != ObstacleNone || f.Belief != Confirmed || f.Hold != HoldNone {
+			disputed := f.Obstacle == ObstacleDispute && f.Permit != PermitNever
+			if held || !disputed && (f.Permit != PermitAsk || f.Obstacle != ObstacleNone) || f.Belief != Confirmed || f.Hold != HoldNone {
 				t.Fatalf("row %s plans on %+v", row.Name, *f)
 			}
 		default:

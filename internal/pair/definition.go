@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -79,11 +80,12 @@ type HA struct {
 type LoadBalancer struct {
 	Name                 string       `json:"name" jsonschema:"required" jsonschema_description:"Name of the load balancer resource."`
 	Pools                []string     `json:"pools" jsonschema:"required,minItems=1" jsonschema_description:"Backend pools that hold the units."`
+	Members              Membership   `json:"members,omitempty" jsonschema_description:"How the units join the pools: interface, by their network interfaces as in the guide (default), or address, by their addresses as in the vendor's present guide."`
 	Frontends            []Frontend   `json:"frontends" jsonschema:"required,minItems=1" jsonschema_description:"Frontend addresses."`
 	Probe                BalanceProbe `json:"probe,omitzero" jsonschema_description:"The health probe on the check port."`
 	Management           Management   `json:"management,omitzero" jsonschema_description:"Inbound NAT ports for WUI and SSH."`
 	Rules                []Rule       `json:"rules,omitempty" jsonschema_description:"Load-balancing rules."`
-	CentralPairAwareness bool         `json:"centralPairAwareness,omitempty" jsonschema_description:"Kemp 360 Central reaches the pair through a rule to 8443 (guide 5.2)."`
+	CentralPairAwareness bool         `json:"centralPairAwareness,omitempty" jsonschema_description:"Kemp 360 Central reaches the pair through a rule to 8443 (guide 5.2). The NAT rules of management.wui then give way, unless each interface has another IP configuration for them."`
 }
 
 // Frontend is one address of a load balancer: a private address, or the name
@@ -91,8 +93,14 @@ type LoadBalancer struct {
 type Frontend struct {
 	Name     string     `json:"name" jsonschema:"required" jsonschema_description:"Name of the frontend configuration."`
 	Address  netip.Addr `json:"address,omitzero" jsonschema:"type=string" jsonschema_description:"Private address; either this or publicIP."`
+	Subnet   string     `json:"subnet,omitempty" jsonschema_description:"Name of the subnet, in the units' network, that a private address is in; the first unit's subnet when left out."`
 	PublicIP string     `json:"publicIP,omitempty" jsonschema_description:"Name of the public IP resource; either this or address."`
+	IPv6     bool       `json:"ipv6,omitempty" jsonschema_description:"The public IP is an IPv6 address. A private address shows that itself."`
 }
+
+// Is6 reports whether the frontend takes IPv6 traffic, which needs IPv6 IP
+// configurations on the units' interfaces and a backend pool of its own.
+func (f Frontend) Is6() bool { return f.IPv6 || f.Address.Is6() }
 
 // BalanceProbe is the load balancer's HTTP probe. Azure's shortest interval is
 // five seconds (azure.md 1.4).
@@ -121,13 +129,26 @@ type Rule struct {
 	Frontend    string         `json:"frontend" jsonschema:"required" jsonschema_description:"Name of the frontend."`
 	Port        int            `json:"port" jsonschema:"required,minimum=1,maximum=65534" jsonschema_description:"Frontend port."`
 	BackendPort int            `json:"backendPort,omitempty" jsonschema:"minimum=1,maximum=65535" jsonschema_description:"Port on the units when it differs from the frontend port."`
+	Pool        string         `json:"pool,omitempty" jsonschema_description:"Which of the load balancer's pools the rule sends to; the first when left out. IPv6 frontends need a pool of their own."`
+	Persistence Persistence    `json:"persistence,omitempty" jsonschema_description:"Which connections of a client stay on one unit: none (default), sourceIP, sourceIPProtocol."`
+	IdleTimeout Duration       `json:"idleTimeout,omitempty" jsonschema:"type=string,default=4m" jsonschema_description:"Time after which an idle connection is forgotten, from 4m to 100m."`
+	FloatingIP  bool           `json:"floatingIP,omitempty" jsonschema_description:"The units see the frontend's address instead of their own, which lets several frontends lead to one port; each unit then needs that address on a loopback."`
 	From        []netip.Prefix `json:"from,omitempty" jsonschema_description:"Client networks that the security group lets in."`
+}
+
+// UnitPort returns the port of the units that the rule leads to.
+func (r Rule) UnitPort() int {
+	if r.BackendPort != 0 {
+		return r.BackendPort
+	}
+	return r.Port
 }
 
 // SecurityGroup names the group and who may manage the units.
 type SecurityGroup struct {
 	Name           string         `json:"name,omitempty" jsonschema_description:"Name of the network security group."`
 	ManagementFrom []netip.Prefix `json:"managementFrom,omitempty" jsonschema_description:"Networks that may reach WUI and SSH."`
+	GuidePorts     bool           `json:"guidePorts,omitempty" jsonschema_description:"Also write the guide's rules for the NAT ports (8441, 8442, 221, 222). They open nothing, because a security group sees the port on the unit."`
 }
 
 // Check is a request to a unit's own published port with an expected answer.
@@ -199,6 +220,8 @@ func (d Definition) WithDefaults() Definition {
 		setDefault(&lb.Probe.Path, "/")
 		setDefault(&lb.Probe.Interval, Duration(5*time.Second))
 		setDefault(&lb.Probe.Threshold, 2)
+		setDefault(&lb.Members, ByInterface)
+		lb.Rules = rulesWithDefaults(lb.Rules)
 		balancers[i] = lb
 	}
 	d.LoadBalancers = balancers
@@ -213,6 +236,15 @@ func (d Definition) WithDefaults() Definition {
 	setDefault(&d.Sync.Every, Duration(2*time.Minute))
 	d.Failover = d.Failover.withDefaults()
 	return d
+}
+
+func rulesWithDefaults(rules []Rule) []Rule {
+	out := slices.Clone(rules)
+	for i := range out {
+		setDefault(&out[i].Persistence, PersistNone)
+		setDefault(&out[i].IdleTimeout, Duration(4*time.Minute))
+	}
+	return out
 }
 
 func (f Failover) withDefaults() Failover {
@@ -260,6 +292,12 @@ func (d Definition) VMID(r Role) ResourceID {
 // LoadBalancerID returns the resource id of a load balancer of the pair.
 func (d Definition) LoadBalancerID(name string) ResourceID {
 	return d.resource("Microsoft.Network/loadBalancers", name)
+}
+
+// SecurityGroupID returns the resource id of the pair's security group. It is
+// meant for definitions that name one.
+func (d Definition) SecurityGroupID() ResourceID {
+	return d.resource("Microsoft.Network/networkSecurityGroups", d.SecurityGroup.Name)
 }
 
 func (d Definition) resource(kind, name string) ResourceID {

@@ -51,9 +51,18 @@ type Cause struct {
 	Kind     CauseKind  `json:"kind"`
 	Evidence []Evidence `json:"evidence,omitempty"`
 	Resource ResourceID `json:"resource,omitempty"` // for CauseResource
+	By       string     `json:"by,omitempty"`       // the principal that changed it, as far as the event tells
 	// Epoch, for CauseAgain, is that of the decision that asked to look again;
 	// only the newest decision's chain of looks goes on.
 	Epoch uint64 `json:"epoch,omitempty"`
+}
+
+// ResourceChange is what an event told of a load balancer, security group or
+// interface: that it was changed, and by which principal, empty where the event
+// does not tell.
+type ResourceChange struct {
+	Resource ResourceID
+	By       string
 }
 
 // CauseKind is what woke a pair.

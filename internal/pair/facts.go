@@ -184,6 +184,8 @@ type Facts struct {
 	Unproved bool `json:"unproved,omitempty"`
 	// Approved: a person approved exactly this.
 	Approved bool `json:"approved,omitempty"`
+	// Wished: a person wants the pair's resources written.
+	Wished bool `json:"wished,omitempty"`
 }
 
 func facts(in *Input, d *Decision, belief Belief) (Facts, choice) {
@@ -201,10 +203,11 @@ func facts(in *Input, d *Decision, belief Belief) (Facts, choice) {
 		return f, choice{}
 	}
 	f.Refused = refused(&seen.Units[0]) || refused(&seen.Units[1])
-	c := chooseLever(in, d)
+	c := chooseLever(in, d, f.Stance)
 	f.Lever, f.Unit = c.lever, c.unit
+	f.Wished = c.lever == LeverRepair && d.wished(in)
 	f.Approved = approved(rec.Plan, d.At) && rec.Plan.Hash == planHash(rec.Since, intentsOf(c, in, d))
-	if f.Permit = permit(c, f.Stance, f.Approved); f.Permit != PermitNever {
+	if f.Permit = permit(c, f.Stance, f.Approved, f.Wished); f.Permit != PermitNever {
 		f.Obstacle = obstacle(c, in, d, f.Proof, f.Approved)
 	}
 	return f, c
@@ -286,6 +289,10 @@ func Licensed(def *Definition, l Lever, owner string, s Stance) bool {
 		consent = def.Failover.Restart
 	case LeverProve:
 		return s >= StanceObserve
+	case LeverRepair:
+		if owner != OwnerTandem && owner != "" {
+			return s >= StanceObserve // a person's wish, in every mode
+		}
 	case LeverNone, LeverPrefer: // the mildest has no policy of its own
 	}
 	if owner != OwnerTandem && owner != "" {

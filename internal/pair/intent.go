@@ -21,14 +21,15 @@ const (
 	IntentPrefer             // set a unit's preference
 	IntentUp                 // set a unit Up in a pool that neither unit serves by itself
 	IntentProve              // prove the lever on a pool, with Down on the standby
+	IntentRepair             // write a resource as the pair file says
 )
 
 // IntentKinds lists every kind that a decision may emit.
 var IntentKinds = []IntentKind{
-	IntentFence, IntentRelease, IntentTag, IntentStart, IntentRestart, IntentPrefer, IntentUp, IntentProve,
+	IntentFence, IntentRelease, IntentTag, IntentStart, IntentRestart, IntentPrefer, IntentUp, IntentProve, IntentRepair,
 }
 
-var intentNames = names{"unknown", "fence", "release", "tag", "start", "restart", "prefer", "up", "prove"}
+var intentNames = names{"unknown", "fence", "release", "tag", "start", "restart", "prefer", "up", "prove", "repair"}
 
 func (k IntentKind) String() string               { return intentNames.text(uint8(k)) }
 func (k IntentKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
@@ -90,6 +91,10 @@ type Intent struct {
 	// empty to remove it.
 	Prefer Preference `json:"prefer,omitempty"`
 	Tag    string     `json:"tag,omitempty"`
+	// Resource is what IntentRepair writes, and Step the hash of exactly that
+	// write: where it is another one by then, nothing is written.
+	Resource ResourceID `json:"resource,omitempty"`
+	Step     string     `json:"step,omitempty"`
 
 	// Token resumes a running platform operation in another process.
 	Token    string `json:"token,omitempty"`
@@ -123,9 +128,10 @@ func (i *Intent) UnmarshalJSON(b []byte) error {
 }
 
 // Same reports whether both intents concern the same thing: the same backend
-// address, the tag of the same load balancer, or the same lever of one unit.
+// address, the tag of the same load balancer, the same resource, or the same
+// lever of one unit.
 func (i Intent) Same(o Intent) bool {
-	return i.LoadBalancer == o.LoadBalancer && i.Pool == o.Pool && i.Unit == o.Unit && (i.Pool != "" || i.Kind == o.Kind)
+	return i.LoadBalancer == o.LoadBalancer && i.Pool == o.Pool && i.Unit == o.Unit && i.Resource == o.Resource && (i.Pool != "" || i.Kind == o.Kind)
 }
 
 // String says what the intent wants, in few words and without its text for the
@@ -138,6 +144,8 @@ func (i Intent) String() string {
 		return "tag of " + i.LoadBalancer + " is set"
 	case i.Kind == IntentPrefer:
 		return "preference of " + i.Unit.String() + " is " + i.Prefer.String()
+	case i.Kind == IntentRepair:
+		return "repair " + i.Resource.Kind() + " " + i.Resource.Name()
 	case i.Pool != "":
 		return fmt.Sprintf("%s %s is %s in %s/%s", i.Kind, i.Unit, i.Want, i.LoadBalancer, i.Pool)
 	default:
@@ -148,8 +156,11 @@ func (i Intent) String() string {
 // Place names what the intent writes to; on one place there is one write at a
 // time.
 func (i Intent) Place() string {
-	if i.LoadBalancer != "" {
+	switch {
+	case i.LoadBalancer != "":
 		return i.LoadBalancer
+	case i.Resource != "":
+		return string(i.Resource)
 	}
 	return i.Unit.String()
 }

@@ -18,12 +18,13 @@ const (
 	LeverStart         // start a VM that is stopped
 	LeverRestart       // restart a VM that is broken for certain
 	LeverProve         // prove that admin states work on this load balancer
+	LeverRepair        // write load balancer, security group and interfaces as the pair file says
 )
 
 // Levers lists every lever.
-var Levers = []Lever{LeverNone, LeverFence, LeverPrefer, LeverUp, LeverStart, LeverRestart, LeverProve}
+var Levers = []Lever{LeverNone, LeverFence, LeverPrefer, LeverUp, LeverStart, LeverRestart, LeverProve, LeverRepair}
 
-var leverNames = names{"none", "fence", "prefer", "up", "start", "restart", "prove"}
+var leverNames = names{"none", "fence", "prefer", "up", "start", "restart", "prove", "repair"}
 
 func (l Lever) String() string               { return leverNames.text(uint8(l)) }
 func (l Lever) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
@@ -74,16 +75,19 @@ const (
 	ObstacleUnproved             // the second kind of evidence is missing
 	ObstacleHoldDown             // the last move is too recent
 	ObstacleBlocked              // there were too many moves; a person must acknowledge
+	ObstacleDispute              // somebody changes back what we repair
+	ObstacleRefusal              // what the pair file asks for cannot be had
+	ObstacleMoved                // the world is not any more what a person saw
 )
 
 var obstacles = []Obstacle{
 	ObstacleNone, ObstacleUnderWay, ObstacleUnread, ObstacleForeign, ObstacleNoLoser, ObstacleUnreachable, ObstaclePreference,
-	ObstacleUnproved, ObstacleHoldDown, ObstacleBlocked,
+	ObstacleUnproved, ObstacleHoldDown, ObstacleBlocked, ObstacleDispute, ObstacleRefusal, ObstacleMoved,
 }
 
 var obstacleNames = names{
 	"none", "under way", "balancers unread", "foreign admin state", "no loser", "survivor unreachable", "preference",
-	"unproved", "hold-down", "blocked",
+	"unproved", "hold-down", "blocked", "dispute", "refusal", "moved",
 }
 
 func (o Obstacle) String() string               { return obstacleNames.text(uint8(o)) }
@@ -108,7 +112,11 @@ type choice struct {
 }
 
 // chooseLever picks the one lever that fits the situation, the mildest first.
-func chooseLever(in *Input, d *Decision) choice {
+func chooseLever(in *Input, d *Decision, s Stance) choice {
+	return d.repair(in, chooseForSituation(in, d), s)
+}
+
+func chooseForSituation(in *Input, d *Decision) choice {
 	def, f := &in.Definition, &in.Definition.Failover
 	switch {
 	case d.Seen.BothServe():
@@ -242,11 +250,11 @@ func preferenceDiffers(seen *Observation, want Preference) bool {
 
 // permit says whether the chosen lever may be pulled. Proving it is a person's
 // wish already.
-func permit(c choice, s Stance, approved bool) Permit {
+func permit(c choice, s Stance, approved, wished bool) Permit {
 	switch {
 	case c.lever == LeverNone:
 		return PermitNever
-	case c.lever == LeverProve:
+	case c.lever == LeverProve, wished:
 		return PermitAct
 	case s != StanceAuto && s != StanceRecommend, c.consent == Never, c.consent == ConsentUnset:
 		return PermitNever
@@ -277,6 +285,8 @@ func obstacle(c choice, in *Input, d *Decision, p Proof, approved bool) Obstacle
 		return restartObstacle(in, d, c.unit)
 	case LeverProve:
 		return proveObstacle(def, rec, seen, c.unit)
+	case LeverRepair:
+		return d.repairObstacle(in, approved)
 	}
 	switch {
 	case o != ObstacleNone:
@@ -452,6 +462,12 @@ func intentsOf(c choice, in *Input, d *Decision) []Intent {
 		return []Intent{{Kind: IntentStart, Unit: c.unit}}
 	case LeverRestart:
 		return []Intent{{Kind: IntentRestart, Unit: c.unit}}
+	case LeverRepair:
+		out := make([]Intent, len(d.Record.Drift.Steps))
+		for n, s := range d.Record.Drift.Steps {
+			out[n] = Intent{Kind: IntentRepair, LoadBalancer: s.LoadBalancer, Resource: s.Resource, Step: s.Hash}
+		}
+		return out
 	case LeverPrefer:
 		want := def.HA.UnitPreference()
 		if d.Seen == NoneActive {

@@ -15,6 +15,9 @@ type Observation struct {
 	// Balancers holds the load balancers that were read in this pass; it is
 	// empty in most passes, because reading costs (DESIGN section 5).
 	Balancers []BalancerSeen `json:"balancers,omitempty"`
+	// Drift is what differs from the pair file; nil in most passes, because
+	// reading everything costs.
+	Drift *Drift `json:"drift,omitempty"`
 }
 
 // Unit returns what was seen of the unit in the role.

@@ -57,6 +57,12 @@ type Record struct {
 	Block *Block `json:"block,omitempty"`
 	// Plan is what waits for a person's approval.
 	Plan *Plan `json:"plan,omitempty"`
+	// Drift is what differed from the pair file when that was looked at last; nil
+	// where nothing did. Wish is a person's word to write it, and Repairs are the
+	// fields that we wrote in the last day.
+	Drift   *Drifted `json:"drift,omitempty"`
+	Wish    *Wish    `json:"wish,omitempty"`
+	Repairs []Repair `json:"repairs,omitempty"`
 	// Pause is set while a person holds the pair.
 	Pause *Pause `json:"pause,omitempty"`
 	// Prove is a person's wish to have the lever proved.

@@ -16,3 +16,16 @@ func NewResourceID(id string) ResourceID {
 func (id ResourceID) Name() string {
 	return string(id[strings.LastIndexByte(string(id), '/')+1:])
 }
+
+// kinds are what people call the resources that Tandem writes.
+var kinds = map[string]string{
+	"loadbalancers": "load balancer", "networksecuritygroups": "security group", "networkinterfaces": "interface",
+	"publicipaddresses": "public IP", "virtualmachines": "VM",
+}
+
+// Kind is what people call a resource of this kind; empty for one that Tandem
+// does not know.
+func (id ResourceID) Kind() string {
+	all := strings.Split(string(id), "/")
+	return kinds[all[max(0, len(all)-2)]]
+}

@@ -34,7 +34,7 @@ type Row struct {
 // meaning: taking back what we set comes before everything, then a person's
 // word, then what is not yet believed, then the situations that no lever helps,
 // then the levers, then what is left to say. The last row always applies.
-var rows = slices.Concat(holdRows, stanceRows, doubtRows, explainRows, fenceRows, leverRows, restRows)
+var rows = slices.Concat(holdRows, stanceRows, wishRows, doubtRows, repairRows, explainRows, fenceRows, leverRows, restRows)
 
 const repairLink = "Repair the link between the units: TCP on the check port must pass both ways."
 
@@ -205,6 +205,26 @@ var stanceRows = []Row{
 	},
 }
 
+// wishRows are a person's word to write the pair's resources, which needs no belief
+// in what the units do: a pair whose load balancer is yet to be made fits no
+// situation.
+var wishRows = []Row{
+	{
+		Name: "apply", Acts: "repair", Alarm: AlarmNone, Next: LookAgain,
+		Person: "Watch that it succeeds.",
+		when:   func(f *Facts) bool { return f.Wished && f.Obstacle == ObstacleNone },
+		act:    pull,
+		Why:    "a person wants what the load balancer needs written as the pair file says",
+	},
+	{
+		Name: "apply-refused", Acts: "explain", Alarm: AlarmWarning,
+		Person: "Look at the plan again (tandem plan) and apply that one.",
+		when:   func(f *Facts) bool { return f.Wished },
+		act:    refuseWish,
+		Why:    "what a person wanted written is not written: the world is not what the plan was made on",
+	},
+}
+
 // doubtRows are for what is not understood or not believed yet.
 var doubtRows = []Row{
 	{
@@ -226,6 +246,38 @@ var doubtRows = []Row{
 		when:   func(f *Facts) bool { return f.Belief == Suspected },
 		act:    explainOnly,
 		Why:    "it was not seen often enough in a row to be believed",
+	},
+}
+
+// repairRows are for load balancers, security groups and interfaces that are not
+// what the pair file asks for, and can be. They come before the situations that no
+// other lever helps, because a wrong probe or a rule that blocks it is behind many
+// of them.
+var repairRows = []Row{
+	{
+		Name: "repair-disputed", Acts: "plan", Alarm: AlarmUrgent,
+		Person: "Agree with who changes it back. Then change the pair file, or let their deployment leave the field alone, and approve the plan.",
+		when:   func(f *Facts) bool { return f.Lever == LeverRepair && f.Obstacle == ObstacleDispute },
+		act:    plan,
+		Why:    "somebody changes back what we repair, so it is not repaired again without a person",
+	},
+	{
+		Name: "repair-planned", Acts: "plan", Alarm: AlarmWarning,
+		Person: "Approve the plan with tandem approve, or change the pair file; tandem plan shows every field.",
+		when: func(f *Facts) bool {
+			return f.Lever == LeverRepair && f.Permit == PermitAsk && f.Obstacle == ObstacleNone
+		},
+		act: plan,
+		Why: "what the load balancer needs differs from the pair file; the repair is planned and waits for a person",
+	},
+	{
+		Name: "repair", Acts: "repair", Alarm: AlarmNotice, Next: LookAgain,
+		Person: "Watch that it succeeds.",
+		when: func(f *Facts) bool {
+			return f.Lever == LeverRepair && f.Permit == PermitAct && f.Obstacle == ObstacleNone
+		},
+		act: pull,
+		Why: "what the load balancer needs differs from the pair file: it is written as the file says",
 	},
 }
 
@@ -483,6 +535,22 @@ var restRows = []Row{
 		Why:    "one unit serves and the other is gone; the load balancer already sends new connections to the one that serves",
 	},
 	{
+		Name: "repair-held", Acts: "explain", Alarm: AlarmWarning, Next: LookAgain,
+		Person: "See what stands in the way; it is named with the reason. tandem apply does not wait.",
+		when: func(f *Facts) bool {
+			return f.Lever == LeverRepair && f.Permit != PermitNever && f.Obstacle != ObstacleNone
+		},
+		act: explainOnly,
+		Why: "what the load balancer needs differs from the pair file, and is not repaired now",
+	},
+	{
+		Name: "drift", Acts: "explain", Alarm: AlarmWarning,
+		Person: "Look at the difference (tandem plan) and apply it (tandem apply), or change the pair file.",
+		when:   func(f *Facts) bool { return f.Lever == LeverRepair },
+		act:    explainOnly,
+		Why:    "what the load balancer needs differs from the pair file; in mode observe we only say so",
+	},
+	{
 		Name: "api-refused", Acts: "explain", Alarm: AlarmWarning,
 		Person: "See that the secret of the unit is the one that the unit takes, and that its certificate is the one in the pair file. Credentials that were refused are tried again after two minutes, an hour and a day, and at once after tandem ack.",
 		when:   func(f *Facts) bool { return f.Refused },
@@ -549,6 +617,9 @@ func why(row *Row, in *Input, d *Decision) string {
 	if f.Obstacle != ObstacleNone && f.Obstacle != ObstacleUnread && f.Lever != LeverFence {
 		words += "; in the way of " + f.Lever.String() + ": " + obstacleWords[f.Obstacle]
 	}
+	if drift := d.Record.Drift; drift != nil && f.Lever == LeverRepair {
+		words += "; " + drift.words()
+	}
 	if f.Approved {
 		words += "; approved by " + approvedBy(in)
 	}
@@ -585,6 +656,9 @@ var obstacleWords = map[Obstacle]string{
 	ObstacleUnproved:    "the load balancer's own view and the partner's answer do not both confirm it",
 	ObstacleHoldDown:    "the last automatic move is too recent",
 	ObstacleBlocked:     "there were too many; a person must look (tandem ack)",
+	ObstacleDispute:     "somebody changes back what we repair",
+	ObstacleRefusal:     "what the pair file asks for cannot be had",
+	ObstacleMoved:       "the world is not any more what the plan was made on",
 }
 
 func approvedBy(in *Input) string {

@@ -227,6 +227,52 @@ func (s *Scheme) UnmarshalText(b []byte) error {
 	return err
 }
 
+// Persistence is which connections of a client the load balancer keeps on one
+// unit (loadDistribution, azure.md 1.6).
+type Persistence uint8
+
+// The persistences; unset takes the default, none.
+const (
+	PersistenceUnset        Persistence = iota
+	PersistNone                         // by all five parts of a connection's address
+	PersistSourceIP                     // by both addresses
+	PersistSourceIPProtocol             // by both addresses and the protocol
+)
+
+var persistenceNames = names{"unset", "none", "sourceIP", "sourceIPProtocol"}
+
+func (p Persistence) String() string               { return persistenceNames.text(uint8(p)) }
+func (p Persistence) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads the pair file's and the stored form.
+func (p *Persistence) UnmarshalText(b []byte) error {
+	v, err := persistenceNames.parse("persistence", b)
+	*p = Persistence(v)
+	return err
+}
+
+// Membership is how the units are made members of backend pools (azure.md 1.3).
+type Membership uint8
+
+// The memberships; unset takes the default, by interface.
+const (
+	MembershipUnset Membership = iota
+	ByInterface                // written on the units' network interfaces
+	ByAddress                  // written in the pools
+)
+
+var membershipNames = names{"unset", "interface", "address"}
+
+func (m Membership) String() string               { return membershipNames.text(uint8(m)) }
+func (m Membership) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// UnmarshalText reads the pair file's and the stored form.
+func (m *Membership) UnmarshalText(b []byte) error {
+	v, err := membershipNames.parse("members", b)
+	*m = Membership(v)
+	return err
+}
+
 // AdminState is the load balancer's override of its own probe for one backend
 // address (azure.md 1.5): None obeys the probe, Down refuses new flows, Up
 // ignores the probe.

@@ -1,0 +1,336 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"tandem/internal/balancer"
+	"tandem/internal/pair"
+)
+
+// Resources reads and writes whole documents of Resource Manager.
+type Resources interface {
+	// Read returns a document as it was sent, with its ETag; pair.ErrNotFound where
+	// there is none.
+	Read(ctx context.Context, id pair.ResourceID) (doc json.RawMessage, etag string, err error)
+	// BeginWrite sends a document, on the condition of the ETag or, without one,
+	// that it does not exist yet. It asks last as Platform.BeginAdminState does.
+	BeginWrite(ctx context.Context, id pair.ResourceID, doc []byte, etag string, last func(context.Context) error) (pair.Operation, error)
+}
+
+// Brakes keep the writers of one resource apart and all requests below what a
+// subscription allows. All processes share them through the store.
+type Brakes interface {
+	AcquireWriter(ctx context.Context, resource pair.ResourceID, w pair.Writer, now time.Time, ttl time.Duration) (pair.Writer, error)
+	HoldsWriter(ctx context.Context, w pair.Writer, now time.Time) error
+	ReleaseWriter(ctx context.Context, w pair.Writer) error
+	// Reserve asks for requests that can wait, and Spend tells of those that could
+	// not. HoldBack has everybody wait, as Resource Manager asked.
+	Reserve(ctx context.Context, subscription string, reads, writes int, now time.Time) error
+	Spend(ctx context.Context, subscription string, reads, writes int, now time.Time) error
+	HoldBack(ctx context.Context, subscription string, after time.Duration, now time.Time) error
+	TakeSlot(ctx context.Context, name string, limit int, now time.Time, ttl time.Duration) error
+	GiveSlot(ctx context.Context, name string) error
+}
+
+const (
+	// guardEvery is how often everything that a pair needs is compared with its pair
+	// file when nothing happens. Events about the resources come at once; this is
+	// the guarantee behind them.
+	guardEvery = 30 * time.Minute
+	// guardReads is about what one comparison costs: load balancer, security group,
+	// and two VMs with interface and subnet.
+	guardReads = 8
+	// guardMost bounds the documents of one comparison.
+	guardMost = 64
+	// changedAtOnce is how many pairs may be repaired at the same time.
+	changedAtOnce = 10
+	// slotFor is how long a pair that is repaired keeps its slot without a word.
+	slotFor = 2 * time.Minute
+	// writerFor is how long a write may keep other writers of its resource away.
+	writerFor = 30 * time.Second
+)
+
+// guardDue reports whether this pass compares everything with the pair file.
+func (p *pass) guardDue() bool {
+	if p.Resources == nil {
+		return false
+	}
+	rec, now := &p.snap.Record, p.Uptime()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := p.memory()
+	repairing := false
+	for _, i := range p.snap.Intents {
+		repairing = repairing || i.Kind == pair.IntentRepair
+	}
+	switch {
+	case repairing || len(rec.Admin) > 0:
+		return false // it is being written, or something more urgent stands
+	case p.cause.Kind == pair.CauseResource, rec.Wish != nil:
+		m.guardAt = now
+		return true
+	case rec.Drift != nil && (m.guardAt == 0 || now-m.guardAt >= pair.DriftSettles), m.guardAt == 0 || now-m.guardAt >= guardEvery:
+		if !p.quiet.AllowN(epoch0.Add(now), guardReads) {
+			return false
+		}
+		m.guardAt = now
+		return true
+	default:
+		return false
+	}
+}
+
+// guardSoon has the next pass compare everything.
+func (p *pass) guardSoon() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.memory().guardAt = 0
+}
+
+// drift compares what was read with the pair file. Nil means that it could not be
+// read, which says nothing about it.
+func (p *pass) drift(ctx context.Context) *pair.Drift {
+	out := &pair.Drift{At: p.now(), By: p.cause.By}
+	plan, refusals, err := p.Plan(ctx, p.snap.Definition)
+	switch {
+	case errors.Is(err, pair.ErrRefused):
+		out.Refusal = "what there is cannot be read: " + err.Error()
+		return out
+	case err != nil:
+		p.throttle(err)
+		p.Log.WarnContext(ctx, "the pair was not compared with its file", "pair", p.name, "error", err.Error())
+		return nil
+	case len(refusals) > 0:
+		out.Refusal = refusals[0].String()
+		if n := len(refusals) - 1; n > 0 {
+			out.Refusal += fmt.Sprintf("; and %d more (tandem plan)", n)
+		}
+		return out
+	case plan.Empty():
+		return out
+	}
+	out.Hash = plan.Hash
+	for _, s := range plan.Steps {
+		out.Steps = append(out.Steps, driftStep(p.snap.Definition, s))
+	}
+	return out
+}
+
+func driftStep(d pair.Definition, s balancer.Step) pair.DriftStep {
+	out := pair.DriftStep{Resource: s.Resource, Hash: s.Hash, Create: s.Action == balancer.Create, Changes: len(s.Changes)}
+	for _, lb := range d.LoadBalancers {
+		if d.LoadBalancerID(lb.Name) == s.Resource {
+			out.LoadBalancer = lb.Name
+		}
+	}
+	for _, c := range s.Changes[:min(len(s.Changes), pair.FieldsKept)] {
+		out.Fields = append(out.Fields, c.Path)
+	}
+	return out
+}
+
+// Plan compares a definition with what there is in Azure. It only reads.
+func (c *Controller) Plan(ctx context.Context, d pair.Definition) (balancer.Plan, []balancer.Refusal, error) {
+	if c.Resources == nil {
+		return balancer.Plan{}, nil, fmt.Errorf("plan pair %s: %w", d.Name, pair.ErrNotFound)
+	}
+	w, err := c.readWorld(ctx, &d)
+	if err != nil {
+		return balancer.Plan{}, nil, err
+	}
+	want, refusals := balancer.Compile(&d, w, c.Surroundings)
+	if len(refusals) > 0 {
+		return balancer.Plan{V: balancer.PlanVersion, Pair: d.Name}, refusals, nil
+	}
+	plan, err := balancer.Compare(want, w)
+	return plan, nil, err
+}
+
+// readWorld reads what has to be known of Azure to compare a pair with its file,
+// document by document, until nothing more follows from what was read.
+func (c *Controller) readWorld(ctx context.Context, d *pair.Definition) (balancer.World, error) {
+	w := balancer.World{}
+	for {
+		missing := balancer.Reads(d, w)
+		if len(missing) == 0 {
+			return w, nil
+		}
+		if len(w)+len(missing) > guardMost {
+			return nil, fmt.Errorf("read the resources of pair %s: more than %d: %w", d.Name, guardMost, pair.ErrTooLarge)
+		}
+		for _, id := range missing {
+			doc, _, err := c.Resources.Read(ctx, id)
+			if err != nil && !errors.Is(err, pair.ErrNotFound) {
+				return nil, fmt.Errorf("read the resources of pair %s: %w", d.Name, err)
+			}
+			w[id] = doc // nil where there is none
+		}
+	}
+}
+
+// errMoved means that a resource is not any more what the plan was made on.
+var errMoved = errors.New("it is not what the plan was made on")
+
+// repair writes one resource as the pair file says: everything is read again, and
+// only if exactly the planned step follows from it, it is written, on the
+// condition that nobody was faster.
+func (p *pass) repair(ctx context.Context, i *pair.Intent) (after time.Duration, seen bool, err error) {
+	if i.Token != "" {
+		return p.watch(ctx, i, (*pass).lookAtRepair)
+	}
+	if err := p.brake(ctx, len(p.snap.Intents)); err != nil {
+		i.Attempts++
+		return 0, false, err
+	}
+	step, err := p.stepOf(ctx, i)
+	if err != nil {
+		i.Attempts++
+		return 0, false, err
+	}
+	if step.Hash == "" {
+		return 0, true, nil
+	}
+	if step.Hash != i.Step {
+		return 0, false, fmt.Errorf("%s %s: %w: %w", i.Resource.Kind(), i.Resource.Name(), errMoved, errNeverAgain)
+	}
+	doc, etag, err := p.Resources.Read(ctx, i.Resource)
+	if err != nil && !errors.Is(err, pair.ErrNotFound) {
+		i.Attempts++
+		return 0, false, err
+	}
+	body, err := step.Edit(doc)
+	if err != nil {
+		return 0, false, fmt.Errorf("%w: %w: %w", errMoved, errNeverAgain, err)
+	}
+	return p.begin(ctx, i, (*pass).lookAtRepair, func(last func(context.Context) error) (pair.Operation, error) {
+		return p.Resources.BeginWrite(ctx, i.Resource, body, etag, last)
+	})
+}
+
+// stepOf is the step that the resource needs now; an empty one where it is right.
+func (p *pass) stepOf(ctx context.Context, i *pair.Intent) (balancer.Step, error) {
+	plan, refusals, err := p.Plan(ctx, p.snap.Definition)
+	switch {
+	case err != nil:
+		return balancer.Step{}, err
+	case len(refusals) > 0:
+		return balancer.Step{}, fmt.Errorf("%s: %w", refusals[0], errNeverAgain)
+	}
+	for _, s := range plan.Steps {
+		if s.Resource == i.Resource {
+			return s, nil
+		}
+	}
+	return balancer.Step{}, nil
+}
+
+// lookAtRepair reads the world after a write that is called finished.
+func (p *pass) lookAtRepair(ctx context.Context, i *pair.Intent) (time.Duration, bool, error) {
+	i.Token = ""
+	step, err := p.stepOf(ctx, i)
+	switch {
+	case err != nil:
+		return 0, false, err
+	case step.Hash == "":
+		return 0, true, nil
+	}
+	if i.BegunAt.IsZero() || i.BegunAt.After(p.now()) { // or a clock went back
+		i.BegunAt = p.now()
+	}
+	if p.now().Sub(i.BegunAt) < effectPatience && step.Hash == i.Step {
+		return pair.LookAgain, false, nil // reading may be behind what was written
+	}
+	return 0, false, fmt.Errorf("%s %s differs still after the write was called finished: %w: %w",
+		i.Resource.Kind(), i.Resource.Name(), pair.ErrUnknownOutcome, errNeverAgain)
+}
+
+// brake asks whether a repair may go on now: for room among the pairs that are
+// changed at once, and for requests.
+func (p *pass) brake(ctx context.Context, steps int) error {
+	if p.Brakes == nil {
+		return nil
+	}
+	if err := p.Brakes.TakeSlot(ctx, p.name, changedAtOnce, p.now(), slotFor); err != nil {
+		return fmt.Errorf("wait for other pairs that are changed: %w", err)
+	}
+	return p.Brakes.Reserve(ctx, p.snap.Definition.Azure.Subscription, guardReads*steps, steps, p.now())
+}
+
+// repaired notes what was written, and has everything compared again when the
+// last step is done.
+func repaired(p *pass, rec *pair.Record, i pair.Intent) {
+	rec.Repaired(i.Resource, p.now())
+	p.guardSoon()
+}
+
+// unrepaired notes that a repair failed, so that it rests, and gives up what comes
+// after it, which rests on it.
+func (p *pass) unrepaired(rec *pair.Record, why error) (also []string) {
+	if rec.Drift != nil {
+		d := *rec.Drift
+		d.NotBefore, d.LastErr = p.now().Add(pair.RepairAgain), why.Error()
+		if errors.Is(why, errMoved) {
+			d.NotBefore = time.Time{} // what differs now is another thing
+		}
+		rec.Drift = &d
+	}
+	for _, o := range p.snap.Intents {
+		if o.Kind == pair.IntentRepair {
+			also = append(also, o.ID)
+		}
+	}
+	p.guardSoon()
+	return also
+}
+
+// shared is the resource of an intent that several pairs may write to.
+func (p *pass) shared(i *pair.Intent) pair.ResourceID {
+	if i.LoadBalancer != "" {
+		return p.snap.Definition.LoadBalancerID(i.LoadBalancer)
+	}
+	return i.Resource
+}
+
+// writer becomes the only writer of an intent's resource among all pairs. A fence
+// and its release do not wait for a repair, which finds out and is made again.
+func (p *pass) writer(ctx context.Context, i *pair.Intent) (holds func(context.Context) error, err error) {
+	resource := p.shared(i)
+	if p.Brakes == nil || resource == "" {
+		return func(context.Context) error { return nil }, nil
+	}
+	rank := pair.RankFence
+	if i.Kind == pair.IntentRepair {
+		rank = pair.RankRepair
+	}
+	w, err := p.Brakes.AcquireWriter(ctx, resource, pair.Writer{Owner: p.owner, Pair: p.name, Rank: rank}, p.now(), writerFor)
+	if err != nil {
+		return nil, fmt.Errorf("become the writer of %s: %w", resource.Name(), err)
+	}
+	p.writing[i.ID] = w
+	return func(ctx context.Context) error { return p.Brakes.HoldsWriter(ctx, w, p.now()) }, nil
+}
+
+// written gives back what an intent that is closed needed.
+func (p *pass) written(ctx context.Context, i pair.Intent) {
+	if w, ok := p.writing[i.ID]; ok {
+		delete(p.writing, i.ID)
+		if err := p.Brakes.ReleaseWriter(ctx, w); err != nil {
+			p.Log.WarnContext(ctx, "a resource was not given back; it is free when its time is over", "pair", p.name, "resource", string(w.Resource), "error", err.Error())
+		}
+	}
+	if i.Kind != pair.IntentRepair || p.Brakes == nil {
+		return
+	}
+	for _, o := range p.snap.Intents {
+		if o.Kind == pair.IntentRepair {
+			return
+		}
+	}
+	if err := p.Brakes.GiveSlot(ctx, p.name); err != nil {
+		p.Log.WarnContext(ctx, "the place among the pairs that are changed was not given back", "pair", p.name, "error", err.Error())
+	}
+}
