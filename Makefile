@@ -95,9 +95,14 @@ fuzz: ## fuzz every target for FUZZTIME (10s) up to the first finding: make fuzz
 	done; \
 	echo "$${#targets[@]} targets, nothing found"
 
-.PHONY: mutate
-mutate: ## count the mistakes in internal/pair that no test notices: make mutate MUTATE='-n 60'
+.PHONY: mutate mutate-decide mutate-act
+mutate: mutate-decide mutate-act ## count the mistakes in what decides and acts that no test notices: make mutate MUTATE='-n 60'
+mutate-decide:
 	go run ./tools/mutate -also internal/control $(MUTATE) internal/pair
+# What stands between a decision and the outside; the rest of the package looks,
+# stores and tells.
+mutate-act:
+	go run ./tools/mutate $(foreach file,act guard levers lost drift,-only $(file).go) $(MUTATE) internal/control
 
 .PHONY: soak
 # The test binary itself gets Ctrl-C, tells what it found, and ends.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,7 +25,8 @@ func newExplain(c *console) *cobra.Command {
 		Long: `Explain tells the newest decision of a pair, or the one with the given id (see
 tandem history): what was seen of each unit and how old that was, which row of
 the decision table won, what was intended, what was refused and why, and what a
-person can do.`,
+person can do. Above the newest one stands what Tandem may do now: a pause changes
+that at once, and is no reason for a new decision while nothing happens.`,
 		Example: `  tandem explain edge-weu
   tandem explain edge-weu edge-weu-000000000007-001`,
 		Args:              cobra.RangeArgs(1, 2),
@@ -48,10 +51,36 @@ func (c *console) explain(cmd *cobra.Command, args []string) error {
 	if err := json.Unmarshal(entry.Body, &d); err != nil {
 		return unreadable(entry, err)
 	}
-	if output(cmd) == "json" {
-		return writeJSON(c.out, d)
+	out := explained{Decided: d}
+	if len(args) == 1 {
+		if out.MayNow, err = mayNow(cmd.Context(), client, args[0]); err != nil {
+			return err
+		}
 	}
-	return table(c.out, decidedRows(&d))
+	if output(cmd) == "json" {
+		return writeJSON(c.out, out)
+	}
+	rows := decidedRows(&d)
+	if out.MayNow != "" {
+		rows = append([][]string{{"may now", out.MayNow}}, rows...)
+	}
+	return table(c.out, rows)
+}
+
+// explained is the JSON form of an explanation.
+type explained struct {
+	MayNow string `json:"mayNow,omitempty"` // with the newest decision: the stance that holds now
+	pair.Decided
+}
+
+// mayNow says what Tandem may do about a pair by now, whatever it might when it
+// decided last.
+func mayNow(ctx context.Context, client *api.Client, name string) (string, error) {
+	st, err := client.Pair(ctx, name)
+	if errors.Is(err, pair.ErrNotFound) {
+		return "nothing: the pair is not defined any more", nil
+	}
+	return cmp.Or(st.Stance, st.Warning), err
 }
 
 // decision finds the entry: the one that was named, or the newest decision.

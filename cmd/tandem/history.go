@@ -14,6 +14,8 @@ func newHistory(c *console) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history PAIR",
 		Short: "Show what was decided and done, newest first",
+		Long: `History shows what was decided and done about a pair, and what persons said about
+it or about all pairs, newest first. --limit counts the pair's own entries.`,
 		Example: `  tandem history edge-weu
   tandem history edge-weu --limit 100 -o json
   tandem history edge-weu --all -o json > edge-weu.json`,
@@ -21,7 +23,7 @@ func newHistory(c *console) *cobra.Command {
 		ValidArgsFunction: c.completePairs,
 		RunE:              func(cmd *cobra.Command, args []string) error { return c.history(cmd, args[0]) },
 	}
-	cmd.Flags().Int("limit", 20, "how many entries, 1 to 200")
+	cmd.Flags().Int("limit", 20, "how many entries of the pair, 1 to 200")
 	cmd.Flags().String("before", "", "continue with entries older than this id")
 	cmd.Flags().Bool("all", false, "all entries, as tandem replay takes them")
 	addServer(cmd)
@@ -105,7 +107,7 @@ func summary(e pair.Entry) (what, why string, err error) {
 		if err := json.Unmarshal(e.Body, &a); err != nil {
 			return "", "", unreadable(e, err)
 		}
-		return a.Word, askedWords(a), nil
+		return askedWhat(a), askedWords(a), nil
 	default:
 		return e.Kind, "", nil // of a newer release
 	}
@@ -135,6 +137,18 @@ func closedWords(i pair.Intent) (what, why string) {
 		return what, "seen " + i.Prefer.String()
 	default:
 		return what, ""
+	}
+}
+
+// askedWhat names a word as it is typed.
+func askedWhat(a pair.Asked) string {
+	switch api.Word(a.Word) {
+	case api.Stop:
+		return "pause --all"
+	case api.Go:
+		return "resume --all"
+	default:
+		return a.Word
 	}
 }
 

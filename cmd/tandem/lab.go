@@ -13,6 +13,7 @@ import (
 
 	"tandem/internal/lab"
 	"tandem/internal/lab/bubble"
+	"tandem/internal/nearest"
 	"tandem/internal/story"
 )
 
@@ -92,9 +93,9 @@ func (c *console) lab(cmd *cobra.Command, f labFlags) error {
 	case f.speed < 0:
 		return badInput("--speed %v: expected 0 or more", f.speed)
 	}
-	sc, err := lab.Find(f.scenario)
+	sc, err := findStory(f.scenario)
 	if err != nil {
-		return badInput("--scenario: %w", err)
+		return err
 	}
 	sc = sc.With(f.options)
 	if err := lab.CheckOptions(sc.Options); err != nil {
@@ -119,6 +120,27 @@ func (c *console) lab(cmd *cobra.Command, f labFlags) error {
 		return &exitError{code: exitFailed}
 	}
 	return err
+}
+
+// findStory finds a story, or says which one was probably meant.
+func findStory(name string) (lab.Scenario, error) {
+	sc, err := lab.Find(name)
+	if err == nil {
+		return sc, nil
+	}
+	all, broken := lab.Scenarios()
+	if broken != nil {
+		return sc, broken
+	}
+	names := make([]string, len(all))
+	for i, s := range all {
+		names[i] = s.Name
+	}
+	meant := ""
+	if near, found := nearest.Word(name, names); found {
+		meant = " (did you mean " + near + "?)"
+	}
+	return sc, badInput("--scenario: %w%s; tandem lab --list shows them all", err, meant)
 }
 
 func (c *console) listStories(cmd *cobra.Command) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,7 +27,7 @@ mode auto acts as in recommend.
 It is made when the pair is healthy and no admin state stands on its units, and
 takes a minute or two. Exit code 1 means that it was refused or did not pass.`,
 		Example: `  tandem prove edge-weu
-  tandem prove edge-weu --no-wait`,
+  tandem prove edge-weu --no-wait --by ada`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: c.completePairs,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.prove(cmd, args[0]) },
 	}
@@ -138,6 +139,9 @@ func notProved(ctx context.Context, client *api.Client, name string, asked api.A
 	for e, err := range client.History(ctx, name) {
 		if err != nil {
 			return "", err
+		}
+		if !strings.HasPrefix(e.ID, name+"-") {
+			continue // about all pairs
 		}
 		if e.ID <= pair.ID(name, asked.Epoch, 999) {
 			break

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -220,6 +221,107 @@ func TestExplainTellsTheNewestDecisionOrTheNamedOne(t *testing.T) {
 	o.journal(t, pair.ID("edge-weu", 1, 1), pair.EntryApplied, struct{}{})
 	if got := o.run(t, "explain", "edge-weu", pair.ID("edge-weu", 1, 1)); got.code != exitBadInput || !strings.Contains(got.err, "is not a decision") {
 		t.Errorf("an entry that is none: %+v", got)
+	}
+}
+
+// TestExplainSaysWhatMayBeDoneNow: a pair that is well is not decided upon anew
+// because somebody paused it.
+func TestExplainSaysWhatMayBeDoneNow(t *testing.T) {
+	o := applied(t)
+	d := o.decide(t, pair.CheckServing, pair.CheckIdle)
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "may now       observe\n"},
+		{[]string{"pause", "edge-weu", "--reason", "cabling"}, "may now       paused by ann: cabling\n"},
+		{[]string{"pause", "edge-weu", "--reason", "disk", "--unit", "first"}, "may now       maintenance of first by ann: disk\n"},
+		{[]string{"pause", "--all", "--reason", "storm"}, "may now       paused with all pairs by ann: storm\n"},
+	} {
+		if tt.args != nil {
+			if got := o.run(t, tt.args...); got.code != exitDone {
+				t.Fatalf("%v: %+v", tt.args, got)
+			}
+		}
+		got := o.run(t, "explain", "edge-weu")
+		if got.code != exitDone || !strings.HasPrefix(got.out, tt.want+"decision      "+d.ID) {
+			t.Errorf("after %v: %+v, want first %q", tt.args, got, tt.want)
+		}
+		has(t, "the decision", got.out, "may           observe")
+	}
+	var told struct {
+		MayNow   string
+		Decision struct{ ID string }
+	}
+	if err := json.Unmarshal([]byte(o.run(t, "explain", "edge-weu", "-o", "json").out), &told); err != nil || told.Decision.ID != d.ID || told.MayNow != "paused with all pairs by ann: storm" {
+		t.Errorf("in JSON: %+v, %v", told, err)
+	}
+	if got := o.run(t, "explain", "edge-weu", d.ID); strings.Contains(got.out, "may now") {
+		t.Errorf("with a decision of the past: %s", got.out)
+	}
+	o.deliver(t)
+	if err := o.store.Delete(t.Context(), "edge-weu"); err != nil {
+		t.Fatal(err)
+	}
+	has(t, "a pair that is gone", o.run(t, "explain", "edge-weu").out, "may now       nothing: the pair is not defined any more")
+}
+
+func TestAPauseOfAllPairsStandsInTheHistoryOfEach(t *testing.T) {
+	o := applied(t)
+	o.deliver(t)
+	d := o.decide(t, pair.CheckServing, pair.CheckIdle)
+	for _, args := range [][]string{
+		{"pause", "--all", "--reason", "storm", "--for", "2h"}, {"resume", "--all", "--by", "bob"}, {"resume", "--all", "--by", "bob"}, // the last one ends nothing
+	} {
+		if got := o.run(t, args...); got.code != exitDone {
+			t.Fatalf("%v: %+v", args, got)
+		}
+	}
+	lines := strings.Split(o.run(t, "history", "edge-weu").out, "\n")
+	if len(lines) != 6 {
+		t.Fatalf("got %q, want a heading and four entries", lines)
+	}
+	has(t, "the newest", lines[1], "EVERY-000000000002-001", "resume --all  bob asked")
+	has(t, "before it", lines[2], "EVERY-000000000001-001", "pause --all   ann asked until 20", ": storm")
+	has(t, "the decision", lines[3], d.ID, "healthy")
+	name := file(t, "edge-weu.json", o.run(t, "history", "edge-weu", "--all", "-o", "json").out)
+	if got := (command{}).run(t, "replay", name); got != (answer{exitDone, "pair edge-weu: 1 decisions computed again, 1 as stored\n", ""}) {
+		t.Errorf("replayed: %+v", got)
+	}
+}
+
+// TestAServerIsTheSameByFlagAndBySetting: what one takes the other takes.
+func TestAServerIsTheSameByFlagAndBySetting(t *testing.T) {
+	tests := []struct {
+		name, server, key string
+		taken             bool
+	}{
+		{"https", "https://tandem-weu.azurewebsites.net", "sesame", true},
+		{"http, as the lab says, where no key is sent", "http://tandem.azurewebsites.net", "", true},
+		{"http on this machine, also with a key", "http://127.0.0.1:7071", "sesame", true},
+		{"http elsewhere with a key", "http://tandem.azurewebsites.net", "sesame", false},
+		{"no scheme", "tandem.azurewebsites.net", "", false},
+		{"no host", "http://:80", "", false},
+		{"a query", "https://tandem.azurewebsites.net?code=sesame", "", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, how := range []struct{ environ, args []string }{
+				{nil, []string{"--server", tt.server, "--key", tt.key}},
+				{[]string{"TANDEM_SERVER=" + tt.server, "TANDEM_KEY=" + tt.key}, nil},
+				{[]string{"TANDEM_KEY=" + tt.key}, []string{"--server", tt.server}},
+			} {
+				c := &console{environ: how.environ}
+				cmd := newStatus(c)
+				if err := cmd.ParseFlags(how.args); err != nil {
+					t.Fatal(err)
+				}
+				_, err := c.client(cmd)
+				if taken := err == nil; taken != tt.taken || err != nil && api.ExitCode(err) != exitBadInput && !errors.As(err, new(*exitError)) {
+					t.Errorf("%v with %v: %v, want taken: %v", how.args, how.environ, err, tt.taken)
+				}
+			}
+		})
 	}
 }
 

@@ -85,12 +85,12 @@ func (c *console) recorded(cmd *cobra.Command, from string) (replay.History, err
 	}
 	client, err := c.client(cmd)
 	if err != nil {
-		return replay.History{}, err
+		return replay.History{}, badInput("there is no file %s, and no pair of that name can be asked for: %w", from, err)
 	}
 	var entries []pair.Entry
 	for e, err := range client.History(cmd.Context(), from) {
 		if err != nil {
-			return replay.History{}, err
+			return replay.History{}, fmt.Errorf("there is no file %s, and of the pair: %w", from, err)
 		}
 		entries = append(entries, e)
 	}

@@ -75,7 +75,7 @@ balancer is taken back first. With --unit it is the maintenance of that unit,
 whose silence is then expected. Without --for or --until it stands until somebody
 says resume. A pause takes the place of the one before.`,
 		Example: `  tandem pause edge-weu --reason "cabling of rack 7" --for 2h
-  tandem pause edge-weu --reason "new disk" --unit second --until 2026-11-22T23:00:00Z
+  tandem pause edge-weu --reason "new disk" --unit second --until 2026-11-22T23:00:00Z --by ada
   tandem pause --all --reason "work on the region's network" --for 4h`,
 		Args:              pairOrAll,
 		ValidArgsFunction: c.completePairs,
@@ -148,7 +148,7 @@ func newResume(c *console) *cobra.Command {
 		Short: "End a pause or a maintenance",
 		Long: `Resume ends the pause of a pair or the maintenance of one of its units. With --all
 it ends the pause of all pairs; a pair that was paused by itself stays so.`,
-		Example: `  tandem resume edge-weu
+		Example: `  tandem resume edge-weu --by ada
   tandem resume --all --reason "the network is whole again"`,
 		Args:              pairOrAll,
 		ValidArgsFunction: c.completePairs,
@@ -192,7 +192,7 @@ limits of automatic moves do not count for it.
 
 Exit code 1 means that another plan waits by now, or none.`,
 		Example: `  tandem approve edge-weu
-  tandem approve edge-weu 8ff51939f0187d58 --reason "the link will be down all night"`,
+  tandem approve edge-weu 8ff51939f0187d58 --reason "the link will be down all night" --by ada`,
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: c.completePairs,
 		RunE:              func(cmd *cobra.Command, args []string) error { return c.approve(cmd, args) },
@@ -266,15 +266,20 @@ func newAck(c *console) *cobra.Command {
 		Short: "Acknowledge that somebody has looked, so that automatic moves are allowed again",
 		Long: `Ack ends what waits for a person to look: the block after too many automatic moves
 in an hour, the hold-down after the last one, and the limit of starts and
-restarts in a day. Find the cause first.`,
-		Example: `  tandem ack edge-weu --reason "the switch was replaced"`,
-		Args:    cobra.ExactArgs(1), ValidArgsFunction: c.completePairs,
+restarts in a day. Find the cause first.
+
+It also ends the rest of credentials that a unit refused, also for another secret:
+they are tried again within two minutes. Put the right secret first, because a unit
+locks the account after three failed logins.`,
+		Example: `  tandem ack edge-weu --reason "the switch was replaced"
+  tandem ack edge-weu --reason "the new password is in the settings" --by ada`,
+		Args: cobra.ExactArgs(1), ValidArgsFunction: c.completePairs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			asked, err := c.say(cmd, api.Ack, args[0], nil)
 			if err != nil {
 				return err
 			}
-			return c.told(cmd, asked, fmt.Sprintf("pair %s acknowledged by %s: automatic moves are allowed again; its stance is: %s", args[0], asked.By, asked.Stance))
+			return c.told(cmd, asked, fmt.Sprintf("pair %s acknowledged by %s: automatic moves are allowed again, credentials that a unit refused are tried within two minutes; its stance is: %s", args[0], asked.By, asked.Stance))
 		},
 	}
 	addWord(cmd)
@@ -321,7 +326,7 @@ func newRemove(c *console) *cobra.Command {
 None first, then the pair is forgotten; its journal is kept. The units and the
 load balancer stay as they are, and tandem apply makes the pair again.`,
 		Example: `  tandem remove edge-weu --reason "moved to another region"
-  tandem remove edge-weu --reason "moved to another region" --no-wait`,
+  tandem remove edge-weu --reason "moved to another region" --no-wait --by ada`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: c.completePairs,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.remove(cmd, args[0]) },
 	}

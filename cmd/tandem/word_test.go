@@ -166,7 +166,7 @@ func TestAnAcknowledgementAllowsMovesAgain(t *testing.T) {
 		t.Errorf("a blocked pair: exit code %d", got.code)
 	}
 	has(t, "status", got.out, "blocked: both-active-blocked; tandem ack edge-weu", "blocked  since ")
-	has(t, "the answer", o.run(t, "ack", "edge-weu", "--reason", "new switch").out, "pair edge-weu acknowledged by ann: automatic moves are allowed again")
+	has(t, "the answer", o.run(t, "ack", "edge-weu", "--reason", "new switch").out, "pair edge-weu acknowledged by ann: automatic moves are allowed again, credentials that a unit refused are tried within two minutes; its stance is: ")
 	if o.record(t).Block != nil {
 		t.Error("the block still stands")
 	}
@@ -228,6 +228,11 @@ func TestAProofIsWaitedFor(t *testing.T) {
 				return []func(){nothing, func() {
 					o.remember(t, func(rec *pair.Record) { rec.Prove, rec.Epoch = nil, rec.Epoch+1 })
 					o.journal(t, pair.ID("edge-weu", 3, 1), pair.EntryDecided, pair.Decided{Decision: pair.Decision{Row: "prove-refused"}, Reason: "an admin state that is not ours stands"})
+					for range 2 { // the newest of the history is about all pairs
+						if err := o.store.SetStop(t.Context(), &pair.Pause{Owner: "bob"}, pair.Entry{Kind: pair.EntryAsked, At: time.Now(), Body: []byte(`{"word":"stop"}`)}); err != nil {
+							t.Error(err)
+						}
+					}
 				}}
 			},
 			exitFailed, nil,

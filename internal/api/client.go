@@ -32,7 +32,7 @@ type Client struct {
 // a header and never in the address.
 func NewClient(server, key string, c *http.Client) (*Client, error) {
 	u, err := url.Parse(server)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		// The value is not repeated: somebody may have put the key into it.
 		return nil, fmt.Errorf("server: expected an address such as https://tandem-weu.azurewebsites.net and nothing after it: %w", pair.ErrInvalid)
 	}

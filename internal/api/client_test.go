@@ -14,7 +14,7 @@ import (
 
 func TestAServersAddressIsCheckedAndNotRepeated(t *testing.T) {
 	for _, server := range []string{
-		"", "tandem-weu.azurewebsites.net", "ftp://host", "https://", "://", "https://host:port:more",
+		"", "tandem-weu.azurewebsites.net", "ftp://host", "https://", "https://:443", "://", "https://host:port:more",
 		"https://user:sesame@host", "https://host/?code=sesame", "https://host/#sesame",
 	} {
 		_, err := api.NewClient(server, "", http.DefaultClient)

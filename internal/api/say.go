@@ -194,16 +194,18 @@ func (s *server) sayOnce(ctx context.Context, name string, t told, dryRun bool) 
 
 // asked is the journal's entry of a word.
 func asked(snap pair.Snapshot, t told) pair.Post {
-	b, err := json.Marshal(pair.Asked{
-		Word: string(t.word), By: t.ask.By, Reason: t.ask.Reason, Until: t.ask.Until, Unit: t.ask.Unit, Plan: t.ask.Plan,
-	})
+	return pair.Post{
+		V: pair.Version, MinReader: pair.MinReader, ID: pair.ID(snap.Definition.Name, snap.Record.Epoch, 1), Kind: pair.PostJournal,
+		At: t.now, Type: pair.EntryAsked, Body: askedBody(t.word, t.ask),
+	}
+}
+
+func askedBody(w Word, a Ask) json.RawMessage {
+	b, err := json.Marshal(pair.Asked{Word: string(w), By: a.By, Reason: a.Reason, Until: a.Until, Unit: a.Unit, Plan: a.Plan})
 	if err != nil {
 		panic("api: a word that cannot be written: " + err.Error()) // its times are within a year
 	}
-	return pair.Post{
-		V: pair.Version, MinReader: pair.MinReader, ID: pair.ID(snap.Definition.Name, snap.Record.Epoch, 1), Kind: pair.PostJournal,
-		At: t.now, Type: pair.EntryAsked, Body: b,
-	}
+	return b
 }
 
 // stop pauses every pair, and wakes them, so that each takes back what is ours.
@@ -213,7 +215,8 @@ func (s *server) stop(r *http.Request) (any, error) { return s.stopOrGo(r, Stop)
 func (s *server) start(r *http.Request) (any, error) { return s.stopOrGo(r, Go) }
 
 func (s *server) stopOrGo(r *http.Request, w Word) (any, error) {
-	ask, err := readAsk(r, w, s.now())
+	now := s.now()
+	ask, err := readAsk(r, w, now)
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +237,7 @@ func (s *server) stopOrGo(r *http.Request, w Word) (any, error) {
 	if out.DryRun {
 		return out, nil
 	}
-	if err := s.Store.SetStop(ctx, stop); err != nil {
+	if err := s.Store.SetStop(ctx, stop, pair.Entry{Kind: pair.EntryAsked, At: now, Body: askedBody(w, ask)}); err != nil {
 		return nil, err
 	}
 	s.Log.InfoContext(ctx, "a person asked", "pair", "all", "word", string(w), "by", ask.By, "reason", ask.Reason)

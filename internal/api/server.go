@@ -30,7 +30,9 @@ type Store interface {
 	Define(ctx context.Context, d pair.Definition, posts func(epoch uint64) []pair.Post) (pair.Snapshot, error)
 	Commit(ctx context.Context, snap pair.Snapshot, ch pair.Change) (pair.Snapshot, error)
 	Stop(ctx context.Context) (*pair.Pause, error)
-	SetStop(ctx context.Context, stop *pair.Pause) error
+	SetStop(ctx context.Context, stop *pair.Pause, said pair.Entry) error
+	// Said is what was said about all pairs, newest first.
+	Said(ctx context.Context) ([]pair.Entry, error)
 	Pairs(ctx context.Context) iter.Seq2[string, error]
 	Journal(ctx context.Context, name string, limit int, before string) ([]pair.Entry, error)
 	Entry(ctx context.Context, name, id string) (pair.Entry, error)
@@ -243,32 +245,6 @@ func (s *server) difference(ctx context.Context, d pair.Definition) (string, err
 		return changeUnchanged, nil
 	}
 	return "changed", nil
-}
-
-func (s *server) journal(r *http.Request) (any, error) {
-	limit := 20
-	if text := r.URL.Query().Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > pageMax {
-			return nil, fmt.Errorf("limit %q: expected a number from 1 to %d: %w", text, pageMax, pair.ErrInvalid)
-		}
-		limit = n
-	}
-	name := r.PathValue("pair")
-	entries, err := s.Store.Journal(r.Context(), name, limit, r.URL.Query().Get("before"))
-	if err != nil {
-		return nil, err
-	}
-	if len(entries) == 0 { // a journal outlives its pair, so only one without entries may be nobody's
-		if _, err := s.status(r.Context(), name, nil); err != nil {
-			return nil, err
-		}
-	}
-	out := Journal{V: Version, Entries: append([]pair.Entry{}, entries...)}
-	if len(entries) == limit {
-		out.Next = entries[limit-1].ID
-	}
-	return out, nil
 }
 
 func (s *server) entry(r *http.Request) (any, error) {

@@ -421,8 +421,9 @@ func (b broken) Commit(context.Context, pair.Snapshot, pair.Change) (pair.Snapsh
 	return pair.Snapshot{}, b.err
 }
 
-func (b broken) Stop(context.Context) (*pair.Pause, error)  { return nil, b.err }
-func (b broken) SetStop(context.Context, *pair.Pause) error { return b.err }
+func (b broken) Stop(context.Context) (*pair.Pause, error)              { return nil, b.err }
+func (b broken) SetStop(context.Context, *pair.Pause, pair.Entry) error { return b.err }
+func (b broken) Said(context.Context) ([]pair.Entry, error)             { return nil, b.err }
 
 func (b broken) Pairs(context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) { yield("", b.err) }

@@ -92,7 +92,7 @@ func New(o Options) (*App, error) {
 	}
 	controller, err := control.New(control.Options{
 		Store: o.Store, Outbox: o.Store, Publisher: publisher, Units: units, Checks: prober{checks}, Platform: platform,
-		Surroundings: o.Surroundings,
+		Resources: platform, Brakes: o.Store, Surroundings: o.Surroundings,
 		Log: o.Log, Worker: o.Worker, MaxMode: o.MaxMode, Budget: o.Budget, Lease: o.Lease, Now: o.Now, Uptime: o.Uptime,
 	})
 	if err != nil {

@@ -428,10 +428,13 @@ func TestLoadOperator(t *testing.T) {
 	if err != nil || got != (config.Operator{Server: "http://localhost:7071", Key: "k"}) {
 		t.Errorf("LoadOperator = %v, %v", got.Server, err)
 	}
+	if got, err := config.LoadOperator([]string{"TANDEM_SERVER=http://tandem.example"}); err != nil || got.Server != "http://tandem.example" {
+		t.Errorf("LoadOperator = %v, %v, want that the client judges it, which knows whether a key is sent", got.Server, err)
+	}
 	if got, err := config.LoadOperator(nil); err != nil || got != (config.Operator{}) {
 		t.Errorf("LoadOperator of nothing = %v, %v, want nothing", got, err)
 	}
-	for _, server := range []string{"http://tandem.example", "tandem.example", "ftp://localhost", "https://user:x@tandem.example"} {
+	for _, server := range []string{"tandem.example", "ftp://localhost", "http://", "https://user:x@tandem.example", "http://tandem.example?code=x"} {
 		if _, err := config.LoadOperator([]string{"TANDEM_SERVER=" + server}); err == nil {
 			t.Errorf("LoadOperator took the server %s", server)
 		}

@@ -327,7 +327,7 @@ var forms = map[string]form{
 	"uuid":     {"a UUID", func(s string) bool { return len(s) == 36 && uuid.Validate(s) == nil }},
 	"https":    {"an https address without user, query and fragment", isHTTPS},
 	"origin":   {"an https address with nothing behind the host", func(s string) bool { return isHTTPS(s) && isOrigin(s) }},
-	"server":   {"an https address, or http on this machine, without user, query and fragment", isServer},
+	"server":   {"an address with https, or with http on this machine or where no key is sent, without user, query and fragment", isServer},
 	"loopback": {"a loopback address with a port, such as 127.0.0.1:7071", isLoopback},
 	"subnets":  {"networks in CIDR form, separated by commas, such as 10.0.8.0/26", nil}, // Subnets reads itself
 	"account":  {"the name of a storage account: 3 to 24 lower-case letters and digits", regexp.MustCompile(`^[a-z0-9]{3,24}$`).MatchString},
@@ -348,17 +348,14 @@ func isOrigin(s string) bool {
 	return err == nil && strings.Trim(u.Path, "/") == ""
 }
 
+// isServer leaves it to internal/api's client, which knows the flags too, where a
+// key may travel by http.
 func isServer(s string) bool {
 	u, err := url.Parse(s)
-	return isHTTPS(s) || err == nil && u.Scheme == "http" && isPlain(u) && (u.Hostname() == "localhost" || isLocal(u.Hostname()))
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && isPlain(u)
 }
 
 func isLoopback(s string) bool {
 	a, err := netip.ParseAddrPort(s)
 	return err == nil && a.Addr().IsLoopback()
-}
-
-func isLocal(host string) bool {
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.IsLoopback()
 }

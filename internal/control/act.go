@@ -24,6 +24,16 @@ const (
 	// effectPatience is how long the load balancer's own view may take to follow a
 	// write before the write is made again.
 	effectPatience = time.Minute
+	// lateFor is how long None must have agreed with the load balancer's own view
+	// before the release of an admin state is believed that was never seen in
+	// effect: until then its own write may come late. Nobody promises how long one
+	// takes; most are over in 30 s, and rule health may need some minutes to tell
+	// (azure.md 1.10). It is as long as a lever proof gives it (pair.ProveFor).
+	// What comes later still is found as an admin state of somebody else.
+	lateFor = 5 * time.Minute
+	// lateEvery is how often that view is read meanwhile, where the other unit
+	// serves; otherwise it is at each look.
+	lateEvery = 15 * time.Second
 	// pollEvery is how often a running operation is asked for when the
 	// platform does not say.
 	pollEvery = 2 * time.Second
@@ -105,6 +115,7 @@ func (*pass) nothingAgainst(context.Context, *pair.Intent) error { return nil }
 // the first (azure.md 0 item 1). Only a pass that has lost the pair ends at
 // once; what fails otherwise stays open and is tried again by a later look.
 func (p *pass) act(ctx context.Context) error {
+	p.unhurry()
 	until := min(p.Uptime()+patience, p.began+p.Budget-deliverTime)
 	for {
 		soonest := time.Duration(0)
@@ -186,7 +197,7 @@ func (p *pass) step(ctx context.Context, i pair.Intent) (time.Duration, error) {
 		return 0, err // not ours any more: write nothing
 	case err == nil && seen:
 		return 0, p.done(ctx, i)
-	case err == nil && i.Token == p.tokenOf(i.ID):
+	case err == nil && p.isStored(i):
 		return after, nil // nothing new to store
 	case err == nil:
 		return after, p.keep(ctx, i, nil)
@@ -201,14 +212,11 @@ func (p *pass) step(ctx context.Context, i pair.Intent) (time.Duration, error) {
 	}
 }
 
-// tokenOf is the token with which an intent is stored.
-func (p *pass) tokenOf(id string) string {
-	for _, i := range p.snap.Intents {
-		if i.ID == id {
-			return i.Token
-		}
-	}
-	return ""
+// isStored reports whether an intent has come no further than it is stored.
+func (p *pass) isStored(i pair.Intent) bool {
+	return slices.ContainsFunc(p.snap.Intents, func(o pair.Intent) bool {
+		return o.ID == i.ID && o.Token == i.Token && o.BegunAt.Equal(i.BegunAt) && o.NotBefore.Equal(i.NotBefore) && o.Rewrite == i.Rewrite && o.Late == i.Late
+	})
 }
 
 // lost reports whether the pair is another pass's by now.
@@ -250,7 +258,13 @@ func (p *pass) setAdminState(ctx context.Context, i *pair.Intent) (after time.Du
 	case now == pair.AdminUp && p.heldAs(*i) != pair.AdminUp, now == pair.AdminDown && (i.Want == pair.AdminUp || p.heldAs(*i) == pair.AdminUp):
 		return 0, false, fmt.Errorf("%s reads %s: %w", i.Unit, now, errForeign)
 	case now == i.Want && !i.Rewrite:
+		p.wasSent(i)
 		return p.lookAtAdminState(ctx, i)
+	case now == i.Want && p.hasLanded(*i):
+		return 0, true, nil // while this waited to be written again
+	}
+	if i.Want != pair.AdminNone && i.State == pair.IntentBegun && !i.Rewrite {
+		i.Late = true // nobody knows what became of the write before
 	}
 	return p.begin(ctx, i, (*pass).lookAtAdminState, func(last func(context.Context) error) (pair.Operation, error) {
 		return p.Platform.BeginAdminState(ctx, p.change(i, etag), last)
@@ -267,6 +281,11 @@ func (p *pass) heldAs(i pair.Intent) pair.AdminState {
 	return pair.AdminNone
 }
 
+// hasLanded reports whether a look has seen the intent's admin state in effect.
+func (p *pass) hasLanded(i pair.Intent) bool {
+	return slices.ContainsFunc(p.snap.Record.Admin, func(h pair.AdminHold) bool { return holds(h, i) && h.State == i.Want && h.Landed })
+}
+
 func (p *pass) change(i *pair.Intent, etag string) pair.AdminChange {
 	return pair.AdminChange{
 		LoadBalancer: p.snap.Definition.LoadBalancerID(i.LoadBalancer), Pool: i.Pool,
@@ -280,17 +299,23 @@ func (p *pass) begin(ctx context.Context, i *pair.Intent, effect func(*pass, con
 	send func(last func(context.Context) error) (pair.Operation, error),
 ) (time.Duration, bool, error) {
 	was := i.State
-	i.Attempts++
 	holds, err := p.writer(ctx, i)
+	if errors.Is(err, pair.ErrBusy) {
+		return writerRetry, false, nil // no attempt of ours: another pair is at work there
+	}
+	i.Attempts++
 	if err != nil {
+		p.failedBy(err)
 		return 0, false, err
 	}
 	i.State = pair.IntentBegun
 	if err := p.keep(ctx, *i, nil); err != nil {
+		i.State = was // nothing was sent
 		return 0, false, err
 	}
 	op, err := send(func(ctx context.Context) error {
 		if err := holds(ctx); err != nil {
+			p.failedBy(err)
 			return err
 		}
 		return p.lastLook(ctx, i)
@@ -301,8 +326,10 @@ func (p *pass) begin(ctx context.Context, i *pair.Intent, effect func(*pass, con
 		}
 		return 0, false, err
 	}
+	p.wasSent(i)
 	i.Token, i.BegunAt = op.Token, p.now()
 	if op.Done {
+		p.free(ctx, *i)
 		return effect(p, ctx, i)
 	}
 	return waitFor(op), false, nil
@@ -381,6 +408,7 @@ func (p *pass) watch(ctx context.Context, i *pair.Intent, effect func(*pass, con
 	case !op.Done:
 		return waitFor(op), false, nil
 	default:
+		p.free(ctx, *i)
 		return effect(p, ctx, i)
 	}
 }
@@ -390,7 +418,8 @@ func (p *pass) watch(ctx context.Context, i *pair.Intent, effect func(*pass, con
 // document says is not what its data path does (azure.md 0 item 4). So its own
 // view of the unit is asked too. It follows late: after a while, where it says
 // nothing the document has to do, and where it contradicts the write is made
-// again.
+// again. None in the place of what was never seen agrees at once and means
+// nothing: that is watched for lateFor, and written again when it comes.
 func (p *pass) lookAtAdminState(ctx context.Context, i *pair.Intent) (time.Duration, bool, error) {
 	i.Token, i.Rewrite = "", false
 	seen, err := p.readPool(ctx, i, true)
@@ -410,13 +439,28 @@ func (p *pass) lookAtAdminState(ctx context.Context, i *pair.Intent) (time.Durat
 	if i.BegunAt.IsZero() || i.BegunAt.After(p.now()) { // or a clock went back
 		i.BegunAt = p.now()
 	}
+	release := i.Want == pair.AdminNone
 	switch waited := p.now().Sub(i.BegunAt); {
-	case agrees, !known && waited >= effectPatience:
+	case release && i.Late && (agrees || !known) && waited < lateFor:
+		if p.in.Observation.Unit(i.Unit.Other()).Check.Answer == pair.CheckServing {
+			i.NotBefore = p.now().Add(lateEvery)
+			return 0, false, nil
+		}
+		return pair.LookAgain, false, nil
+	case agrees:
 		return 0, true, nil
 	case waited < effectPatience:
 		return pair.LookAgain, false, nil
+	case !known:
+		i.Late = i.Late || !release // the document alone says that it is in place
+		return 0, true, nil
+	case release && i.Late:
+		i.Rewrite = true
+		p.Log.WarnContext(ctx, "an admin state of ours took effect after it was taken back, and is taken back again", "pair", p.name,
+			"intent", i.ID, "unit", i.Unit.String(), "loadBalancer", i.LoadBalancer, "pool", i.Pool)
+		return 0, false, nil
 	}
-	i.Rewrite = true
+	i.Rewrite, i.Late = true, !release
 	return 0, false, fmt.Errorf("%s in pool %s reads %s, but the load balancer does not follow: %w", i.Unit, i.Pool, i.Want, pair.ErrUnknownOutcome)
 }
 
@@ -478,7 +522,11 @@ func memberIn(seen pair.BalancerSeen, i *pair.Intent, unit pair.Unit) (etag stri
 // the intent alone: what we set must be found again when the definition no
 // longer names the pool.
 func (p *pass) readPool(ctx context.Context, i *pair.Intent, health bool) (pair.BalancerSeen, error) {
-	return p.Platform.LoadBalancer(ctx, p.snap.Definition, pair.LoadBalancer{Name: i.LoadBalancer, Pools: []string{i.Pool}}, health)
+	seen, err := p.Platform.LoadBalancer(ctx, p.snap.Definition, pair.LoadBalancer{Name: i.LoadBalancer, Pools: []string{i.Pool}}, health)
+	if err == nil {
+		p.saw(seen)
+	}
+	return seen, err
 }
 
 // keep stores how far an intent has come.
@@ -500,11 +548,14 @@ func (p *pass) done(ctx context.Context, i pair.Intent) error {
 	return p.close(ctx, i, rec)
 }
 
-// landed notes that an admin state of ours is known to be in place.
+// landed notes that an admin state of ours is known to be in place, and whether
+// another write of it may still come.
 func landed(_ *pass, rec *pair.Record, i pair.Intent) {
 	rec.Admin = slices.Clone(rec.Admin)
 	for n := range rec.Admin {
-		rec.Admin[n].Landed = rec.Admin[n].Landed || holds(rec.Admin[n], i)
+		if h := &rec.Admin[n]; holds(*h, i) {
+			h.Landed, h.Late = true, h.Late || i.Late
+		}
 	}
 }
 

@@ -146,6 +146,10 @@ type memory struct {
 	powerAt  time.Duration  // and the power state of its silent units
 	chained  link           // its chain of looks, when that was carried on last
 	standing *pair.Snapshot // the pair while an admin state of ours stands
+	// versions are those of the pools in which such a state stood by the newest
+	// reading that the store vouched for; backs are the writes of None without it.
+	versions map[place]string
+	backs    map[place]back
 }
 
 // memory returns what is remembered of the pass's pair. c.mu is held.

@@ -6,6 +6,7 @@
 // and only then acts, one effect at a time, each persisted before and after.
 // What is decided stands in internal/pair; how to talk to the outside stands
 // in the adapters. Invariants kept here: no effect without a stored intent of
-// the standing epoch and a lease that was looked at just before; a write is
-// believed only when it was seen; a quiet pass writes nothing.
+// the standing epoch and a lease that was looked at just before, but for taking
+// back what is ours where the store cannot be used; a write is believed only
+// when it was seen; a quiet pass writes nothing.
 package control

@@ -50,6 +50,8 @@ const (
 	changedAtOnce = 10
 	// slotFor is how long a pair that is repaired keeps its slot without a word.
 	slotFor = 2 * time.Minute
+	// writerRetry is how soon a resource is asked for again that another pair writes.
+	writerRetry = time.Second
 	// writerFor is how long a write may keep other writers of its resource away.
 	writerFor = 30 * time.Second
 )
@@ -179,8 +181,14 @@ var errMoved = errors.New("it is not what the plan was made on")
 // only if exactly the planned step follows from it, it is written, on the
 // condition that nobody was faster.
 func (p *pass) repair(ctx context.Context, i *pair.Intent) (after time.Duration, seen bool, err error) {
-	if i.Token != "" {
-		return p.watch(ctx, i, (*pass).lookAtRepair)
+	switch {
+	case i.Token != "":
+		if after, seen, err = p.watch(ctx, i, (*pass).lookAtRepair); err != nil {
+			i.BegunAt = time.Time{} // it came to nothing, and is written again
+		}
+		return after, seen, err
+	case i.State == pair.IntentBegun && !i.BegunAt.IsZero():
+		return p.lookAtRepair(ctx, i) // it is called finished, and reading may be behind it
 	}
 	if err := p.brake(ctx, len(p.snap.Intents)); err != nil {
 		i.Attempts++
@@ -307,21 +315,35 @@ func (p *pass) writer(ctx context.Context, i *pair.Intent) (holds func(context.C
 		rank = pair.RankRepair
 	}
 	w, err := p.Brakes.AcquireWriter(ctx, resource, pair.Writer{Owner: p.owner, Pair: p.name, Rank: rank}, p.now(), writerFor)
-	if err != nil {
+	switch {
+	case err == nil:
+	case i.Kind == pair.IntentRelease, rank == pair.RankFence && !errors.Is(err, pair.ErrBusy):
+		// A write of another pair that this one cancels is made again; an admin state
+		// that has to go must not stand because of it.
+		p.Log.WarnContext(ctx, "written without being the only writer", "pair", p.name, "resource", string(resource), "error", err.Error())
+		return func(context.Context) error { return nil }, nil
+	default:
 		return nil, fmt.Errorf("become the writer of %s: %w", resource.Name(), err)
 	}
 	p.writing[i.ID] = w
 	return func(ctx context.Context) error { return p.Brakes.HoldsWriter(ctx, w, p.now()) }, nil
 }
 
+// free lets others write to the resource of an intent, when its write is over.
+func (p *pass) free(ctx context.Context, i pair.Intent) {
+	w, ok := p.writing[i.ID]
+	if !ok {
+		return
+	}
+	delete(p.writing, i.ID)
+	if err := p.Brakes.ReleaseWriter(ctx, w); err != nil {
+		p.Log.WarnContext(ctx, "a resource was not given back; it is free when its time is over", "pair", p.name, "resource", string(w.Resource), "error", err.Error())
+	}
+}
+
 // written gives back what an intent that is closed needed.
 func (p *pass) written(ctx context.Context, i pair.Intent) {
-	if w, ok := p.writing[i.ID]; ok {
-		delete(p.writing, i.ID)
-		if err := p.Brakes.ReleaseWriter(ctx, w); err != nil {
-			p.Log.WarnContext(ctx, "a resource was not given back; it is free when its time is over", "pair", p.name, "resource", string(w.Resource), "error", err.Error())
-		}
-	}
+	p.free(ctx, i)
 	if i.Kind != pair.IntentRepair || p.Brakes == nil {
 		return
 	}

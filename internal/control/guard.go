@@ -18,10 +18,17 @@ func (p *pass) answers(ctx context.Context) (answers [2]pair.CheckAnswer) {
 	return answers
 }
 
-// expired refuses what should have been done by now.
+// expired refuses what should have been done by now. What is renewed by proof while
+// its write is still being made has the time of its hold.
 func (p *pass) expired(i *pair.Intent) error {
-	if !i.Deadline.IsZero() && !p.now().Before(i.Deadline) {
-		return fmt.Errorf("its deadline %s has passed: %w", i.Deadline.Format("15:04:05"), errGuard)
+	deadline := i.Deadline
+	for _, h := range p.snap.Record.Admin {
+		if holds(h, *i) && h.Deadline.After(deadline) {
+			deadline = h.Deadline
+		}
+	}
+	if !deadline.IsZero() && !p.now().Before(deadline) {
+		return fmt.Errorf("its deadline %s has passed: %w", deadline.Format("15:04:05"), errGuard)
 	}
 	return nil
 }
@@ -69,8 +76,12 @@ func (p *pass) upAllowed(ctx context.Context, i *pair.Intent) error {
 }
 
 // preferenceAllowed keeps a preference for first from pulling the active state
-// away from a second unit that serves.
+// away from a second unit that serves. It also keeps credentials resting that the
+// unit refused: a preference is written with a login as well.
 func (p *pass) preferenceAllowed(ctx context.Context, i *pair.Intent) error {
+	if r := p.snap.Record.Units[i.Unit.Index()].Refusal; r.In(p.now()) {
+		return fmt.Errorf("%s refused our credentials, which rest until %s: %w", i.Unit, r.Until.Format("15:04:05"), errGuard)
+	}
 	if i.Prefer != pair.PreferFirst {
 		return nil
 	}
@@ -109,6 +120,9 @@ func (p *pass) startsAlone(r pair.Role, now pair.PowerSeen) bool {
 
 // restartAllowed wants the partner to serve and the unit to be silent still.
 func (p *pass) restartAllowed(ctx context.Context, i *pair.Intent) error {
+	if err := p.expired(i); err != nil {
+		return err
+	}
 	a := p.answers(ctx)
 	if up, down := a[i.Unit.Other().Index()], a[i.Unit.Index()]; up != pair.CheckServing || down.Answered() {
 		return fmt.Errorf("%s answered %s and %s %s just before the restart: %w", i.Unit.Other(), up, i.Unit, down, errGuard)

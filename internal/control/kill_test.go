@@ -31,7 +31,8 @@ func (w *world) end() end {
 
 // splitAndHeal is the story that is interrupted: both units become active, the
 // loser is fenced, the split heals, and the fence is taken back. The times leave
-// room for a lease that nobody gives back and for what follows.
+// room for a lease that nobody gives back and for what follows, and for a release
+// that is watched because nobody knows whether a write was sent.
 func (w *world) splitAndHeal() {
 	settled := func(holds int) func() bool {
 		return func() bool {
@@ -42,7 +43,7 @@ func (w *world) splitAndHeal() {
 	w.split()
 	w.until(time.Minute, settled(len(w.platform.pools)))
 	w.heal()
-	w.until(2*time.Minute, func() bool { return settled(0)() && w.load().Record.Situation == pair.Healthy })
+	w.until(8*time.Minute, func() bool { return settled(0)() && w.load().Record.Situation == pair.Healthy })
 }
 
 // TestAPassThatStopsAfterAnyEffectIsCarriedOn lets each effect of a whole fence

@@ -79,7 +79,7 @@ func TestTheLeverProof(t *testing.T) {
 				tt.change(w)
 				w.passes(1)
 				w.amend(func(rec *pair.Record) { rec.Prove = &pair.Request{By: "ann", At: time.Now()} })
-				w.run(7 * time.Minute)
+				w.run(11 * time.Minute) // what never showed is watched when it is taken back
 				snap := w.load()
 				back := len(snap.Record.Proofs) == 2
 				for _, p := range snap.Record.Proofs {
@@ -312,14 +312,14 @@ func TestAGlobalStopIsAskedForRightBeforeTheWrite(t *testing.T) {
 		w.passes(1)
 		w.split()
 		w.platform.onBegin = func(int, pair.AdminChange) (bool, error) {
-			return true, w.store.SetStop(t.Context(), &pair.Pause{Owner: "ann", Reason: "storm"})
+			return true, w.store.SetStop(t.Context(), &pair.Pause{Owner: "ann", Reason: "storm"}, pair.Entry{})
 		}
 		w.run(time.Minute)
 		if got := w.platform.wrote(); len(got) != 0 {
 			t.Errorf("wrote %v after everything was stopped", got)
 		}
 		w.platform.onBegin = nil
-		if err := w.store.SetStop(t.Context(), nil); err != nil {
+		if err := w.store.SetStop(t.Context(), nil, pair.Entry{}); err != nil {
 			t.Fatal(err)
 		}
 		w.run(time.Minute)
@@ -460,6 +460,7 @@ func TestWithoutAStoreAPersonsDownStays(t *testing.T) {
 		}
 		w.storeDown = true
 		delete(w.platform.tags, pair.TagName(edge)) // another worker took ours back, and a person came
+		w.platform.pools["ilb/pool"].version += 4
 		w.units.set(pair.First, pair.StateUnknown)
 		time.Sleep(10 * time.Second)
 		look()

@@ -25,6 +25,12 @@ const (
 	// neither unit answers us.
 	powerEvery = time.Minute
 	darkEvery  = 30 * time.Second
+	// watchEvery is how often rule health is read while an admin state of ours
+	// stands, because whether the load balancer reaches the survivor is its own to
+	// say; and while it shows one of somebody else that the document does not read.
+	watchEvery = 30 * time.Second
+	// watchTakes is more than reading rule health may take.
+	watchTakes = 15 * time.Second
 	// throttledFor is how long nothing is read after a 429 that does not say, and
 	// throttledMax the most that one is believed.
 	throttledFor = 10 * time.Second
@@ -42,7 +48,8 @@ func (p *pass) look(ctx context.Context) {
 		Stop: p.stopped(ctx), Blind: p.vigil.blind(p.Uptime()),
 	}
 	seen := &p.in.Observation
-	asks := []func(){func() { p.askCheckPorts(ctx, d) }}
+	read := false // whether the load balancers were asked for
+	asks := []func(){func() { read = p.askCheckPorts(ctx, d) }}
 	for _, r := range pair.Roles {
 		u := seen.Unit(r)
 		asks = append(asks, func() { u.API = p.askAPI(ctx, d, r) })
@@ -58,7 +65,7 @@ func (p *pass) look(ctx context.Context) {
 	if dark || !seen.Units[0].Lives() || !seen.Units[1].Lives() {
 		p.readPower(ctx)
 	}
-	if due, health := p.balancersDue(dark); due && len(seen.Balancers) == 0 {
+	if due, health := p.balancersDue(dark); due && !read {
 		p.readBalancers(ctx, health)
 	}
 	if p.guardDue() {
@@ -67,21 +74,50 @@ func (p *pass) look(ctx context.Context) {
 	}
 }
 
-// askCheckPorts asks both units. Where both answer 200, and this look may be the
-// one that makes us believe it, the load balancers are read at once: whatever
-// the units' API adds, a fence needs that reading, and it is the slowest part.
-func (p *pass) askCheckPorts(ctx context.Context, d *pair.Definition) {
+// askCheckPorts asks both units. Where both answer 200, and a fence stands or this
+// look may be the one that makes us believe it, the load balancers are read at
+// once, and both units' checks are made beside that: whatever the units' API
+// adds, a fence needs that reading, and it is the slowest part.
+//
+// It reports whether the load balancers were asked for.
+func (p *pass) askCheckPorts(ctx context.Context, d *pair.Definition) (read bool) {
 	seen, rec := &p.in.Observation, &p.snap.Record
-	asks := make([]func(), 0, 2)
+	asks := make([]func(), 0, 3)
 	for _, r := range pair.Roles {
 		u := seen.Unit(r)
 		asks = append(asks, func() { u.Check = p.askCheckPort(ctx, d, r) })
 	}
 	atOnce(asks)
-	both := seen.Units[0].Check.Answer == pair.CheckServing && seen.Units[1].Check.Answer == pair.CheckServing
+	stands := len(rec.Admin) > 0
 	believed := rec.Situation.BothServe() || rec.Suspicion.Count+1 >= d.Failover.ConfirmAfter
-	if both && believed && len(rec.Admin) == 0 && d.Mode >= pair.Recommend && d.Failover.Fence >= pair.Ask && !rec.Pause.In(p.now()) {
-		seen.Balancers = p.balancers(ctx, true)
+	fences := believed && d.Mode >= pair.Recommend && d.Failover.Fence >= pair.Ask && !rec.Pause.In(p.now())
+	if !bothServe(seen) || !stands && !fences {
+		return false
+	}
+	_, health := p.balancersDue(false)
+	asks = append(asks[:0], func() { seen.Balancers = p.balancers(ctx, health || !stands) })
+	for _, r := range pair.Roles {
+		u := seen.Unit(r)
+		asks = append(asks, func() { u.Service = p.askService(ctx, d, r) })
+	}
+	atOnce(asks)
+	if stands {
+		p.askSurvivorAgain(ctx, d, rec.Admin[0].Unit.Other())
+	}
+	return true
+}
+
+func bothServe(seen *pair.Observation) bool {
+	return seen.Units[0].Check.Answer == pair.CheckServing && seen.Units[1].Check.Answer == pair.CheckServing
+}
+
+// askSurvivorAgain makes the survivor's checks once more where it failed one that
+// the unit held Down passes: a fence that is taken back may not be set again for
+// a while, so one lost answer shall not end it.
+func (p *pass) askSurvivorAgain(ctx context.Context, d *pair.Definition, survivor pair.Role) {
+	one, other := p.in.Observation.Unit(survivor), p.in.Observation.Unit(survivor.Other())
+	if one.Service.Answer == pair.ServiceFailed && other.Service.Answer == pair.ServicePassed {
+		one.Service = p.askService(ctx, d, survivor)
 	}
 }
 
@@ -107,11 +143,12 @@ func (p *pass) stopped(ctx context.Context) *pair.Pause {
 }
 
 // askServices makes the pair file's checks where they tell something: on the
-// unit that answers 200, and on others only where a standby forwards too. Two
-// units that answer 200 need none, which keeps the way to a fence short.
+// unit that answers 200, and on others only where a standby forwards too. Of two
+// units that answer 200 they only tell whom a fence may leave, so askCheckPorts
+// makes them where there may be one.
 func (p *pass) askServices(ctx context.Context, d *pair.Definition) {
 	seen := &p.in.Observation
-	if len(d.Checks) == 0 || seen.Units[0].Check.Answer == pair.CheckServing && seen.Units[1].Check.Answer == pair.CheckServing {
+	if len(d.Checks) == 0 || bothServe(seen) {
 		return
 	}
 	var asks []func()
@@ -241,19 +278,27 @@ func (p *pass) readPower(ctx context.Context) {
 // their rule health: after an event about them, while something of ours stands,
 // when intents are open, while the probe does not reach a unit or nobody
 // reaches any, and now and then anyway. The last is what waits when there are
-// many pairs.
+// many pairs. While an admin state of ours stands, rule health is read every
+// watchEvery and before each renewal, and not where the survivor is silent: it
+// takes seconds, and the release comes first.
 func (p *pass) balancersDue(dark bool) (due, health bool) {
 	rec := &p.snap.Record
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m, now := p.memory(), p.Uptime()
 	switch {
+	case len(rec.Admin) > 0 && p.in.Observation.Unit(rec.Admin[0].Unit.Other()).Check.Answer != pair.CheckServing:
+		return true, false
 	case rec.Units[0].Probed.Unreached || rec.Units[1].Probed.Unreached:
 		return true, true
 	case dark:
 		old := m.healthAt == 0 || now-m.healthAt >= darkEvery
 		return old, old
-	case p.cause.Kind == pair.CauseResource || len(rec.Admin) > 0 || len(p.snap.Intents) > 0:
+	case len(rec.Admin) > 0:
+		return true, p.watchDue(m.healthAt, now)
+	case (rec.Units[0].Probed.Foreign != pair.AdminUnknown || rec.Units[1].Probed.Foreign != pair.AdminUnknown) && now-m.healthAt >= watchEvery:
+		return true, true // it may be over
+	case p.cause.Kind == pair.CauseResource || len(p.snap.Intents) > 0:
 		return true, false
 	case m.readAt != 0 && now-m.readAt < balancersEvery:
 		return false, false
@@ -264,6 +309,21 @@ func (p *pass) balancersDue(dark bool) (due, health bool) {
 		calls += healthCalls
 	}
 	return p.quiet.AllowN(epoch0.Add(now), calls), health
+}
+
+// watchDue reports whether rule health shall be read while an admin state of ours
+// stands: every watchEvery, and where it may be due to be renewed by the end of
+// this look; but not where waiting for it could let the deadline pass.
+func (p *pass) watchDue(readAt, now time.Duration) bool {
+	due := readAt == 0 || now-readAt >= watchEvery
+	for _, h := range p.snap.Record.Admin {
+		left := h.Deadline.Sub(p.now())
+		if left < watchTakes {
+			return false
+		}
+		due = due || left <= pair.FenceFor/2+pair.LookAgain
+	}
+	return due
 }
 
 // throttle keeps readings back for as long as Resource Manager asks for. Writes
@@ -314,6 +374,7 @@ func (p *pass) balancers(ctx context.Context, health bool) []pair.BalancerSeen {
 			p.Log.WarnContext(ctx, "load balancer was not read", "pair", p.name, "loadBalancer", lb.Name, "error", err.Error())
 			continue
 		}
+		p.saw(b)
 		seen = append(seen, b)
 	}
 	p.mu.Lock()

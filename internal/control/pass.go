@@ -18,6 +18,7 @@ const releasePatience = 2 * time.Second
 // pass is the state of one pass over one pair.
 type pass struct {
 	*Controller
+	Store asked // the Controller's, watched
 	name  string
 	cause pair.Cause
 	// owner is the process: a lease that a pass of it could not give back does not
@@ -28,6 +29,13 @@ type pass struct {
 	in    pair.Input
 	d     pair.Decision
 	did   []string // what was seen done in this pass, in words
+	// hurry ends the work with the store in time to do without it.
+	hurry  *time.Timer
+	unread error             // why the pair could not be read
+	fault  error             // how the store failed this pass
+	leased bool              // the lease is to be given back
+	sent   map[string]bool   // intents whose write has left
+	read   map[place]version // how the pools were read last
 	// writing is where this pass is the only writer among all pairs, by intent.
 	writing map[string]pair.Writer
 }
@@ -56,7 +64,11 @@ func (c *Controller) Pass(ctx context.Context, name string, cause pair.Cause) (e
 	defer giveBack()
 	ctx, cancel := context.WithTimeout(ctx, c.Budget)
 	defer cancel()
-	p := &pass{Controller: c, name: name, cause: cause, owner: c.Worker, writing: map[string]pair.Writer{}}
+	p := &pass{
+		Controller: c, name: name, cause: cause, owner: c.Worker,
+		writing: map[string]pair.Writer{}, sent: map[string]bool{}, read: map[place]version{},
+	}
+	p.Store = asked{c.Store, p}
 	start := c.now()
 	p.began = c.Uptime()
 	c.vigil.beat(c.now(), p.began)
@@ -64,20 +76,38 @@ func (c *Controller) Pass(ctx context.Context, name string, cause pair.Cause) (e
 	defer func() { p.remember(c.Uptime() - p.began) }()
 	defer recovered(&err)
 
-	if err = p.load(ctx); err != nil {
-		return p.unloaded(ctx, err)
+	err = p.withStore(ctx)
+	if p.fault != nil && p.vigil.storeFailed(p.Uptime()) {
+		p.Log.ErrorContext(ctx, "the store failed again and again: this process trusts itself no more, takes back what it has set, and does nothing else until it was well for a minute",
+			"pair", p.name, "error", p.fault.Error())
 	}
-	if cause.Kind == pair.CauseAgain && cause.Epoch != p.snap.Record.Epoch {
+	err = p.withoutStore(ctx, err)
+	if p.leased {
+		err = errors.Join(err, p.release(ctx))
+	}
+	return p.dismissed(err)
+}
+
+// withStore is the pass as it should be.
+func (p *pass) withStore(ctx context.Context) (err error) {
+	ctx, stop := p.hurried(ctx)
+	defer stop()
+	defer recovered(&err)
+	if p.unread = p.load(ctx); p.unread != nil {
+		return p.unread
+	}
+	p.unhurryUnless(func(pair.AdminHold) bool { return true })
+	if p.cause.Kind == pair.CauseAgain && p.cause.Epoch != p.snap.Record.Epoch {
 		return nil // a newer decision has a chain of looks of its own
 	}
-	left := p.deliverLeft(ctx)
 	p.look(ctx)
 	p.decide(ctx)
 	if ctx.Err() != nil {
 		p.d = pair.Decision{}
-		return fmt.Errorf("look at pair %s: cut short, so nothing is concluded: %w", name, ctx.Err())
+		return fmt.Errorf("look at pair %s: cut short, so nothing is concluded: %w", p.name, context.Cause(ctx))
 	}
 	if p.d.Quiet() && len(p.snap.Intents) == 0 {
+		left := p.deliverLeft(ctx)
 		if p.d.Remove {
 			return errors.Join(left, p.forget(ctx))
 		}
@@ -91,10 +121,11 @@ func (c *Controller) Pass(ctx context.Context, name string, cause pair.Cause) (e
 
 // load reads the pair. A store that does not answer must leave time for what can
 // be done without it.
-func (p *pass) load(ctx context.Context) (err error) {
+func (p *pass) load(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.Budget/4)
 	defer cancel()
-	p.snap, err = p.Store.Load(ctx, p.name)
+	snap, err := p.Store.Load(ctx, p.name)
+	p.snap = p.outlived(snap)
 	return err
 }
 
@@ -118,12 +149,14 @@ func (p *pass) remember(took time.Duration) {
 	p.vigil.beat(p.now(), p.Uptime())
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if m := p.memory(); p.snap.Version != "" {
-		m.standing = nil
-		if len(p.snap.Record.Admin) > 0 {
-			snap := p.snap
-			m.standing = &snap
-		}
+	m := p.memory()
+	switch {
+	case p.snap.Version == "":
+	case len(p.snap.Record.Admin) == 0:
+		m.standing, m.versions = nil, nil
+	default:
+		snap := p.snap
+		m.standing, m.versions = &snap, p.vouched(m.versions)
 	}
 }
 
@@ -131,16 +164,19 @@ func (p *pass) remember(took time.Duration) {
 // themselves, before the process must have stood still.
 const stallMargin = 10 * time.Second
 
-// carryOut stores the decision and does what is open, under the lease, which it
-// gives back.
+// carryOut stores the decision and does what is open, under the lease. It gives
+// the lease back where all went well; otherwise there may be something more
+// urgent to do first.
 func (p *pass) carryOut(ctx context.Context) (err error) {
-	defer func() { err = errors.Join(err, p.release(ctx)) }()
 	if !p.d.Quiet() {
 		if err := p.commit(ctx); err != nil {
 			return err
 		}
 	}
-	return errors.Join(p.act(ctx), p.deliver(ctx))
+	if err := errors.Join(p.act(ctx), p.deliver(ctx)); err != nil {
+		return err
+	}
+	return p.release(ctx)
 }
 
 // outrun answers a lease that another pass holds. What a sweep would have found
@@ -166,24 +202,22 @@ func recovered(err *error) {
 	}
 }
 
-// unloaded answers a pair whose state could not be read. One that is gone is
-// nobody's work any more; one that is too new is left alone, loudly.
-func (p *pass) unloaded(ctx context.Context, err error) error {
+// dismissed drops the error of a pair whose state could not be read and that
+// needs no other try: one that is gone is nobody's work any more, once nothing
+// of ours stands; one that is too new is left alone, loudly.
+func (p *pass) dismissed(err error) error {
 	switch {
-	case errors.Is(err, pair.ErrNotFound):
-		p.Log.InfoContext(ctx, "pair is gone, its message is dropped", "pair", p.name)
+	case errors.Is(p.unread, pair.ErrNotFound) && p.standing() == nil:
+		p.Log.InfoContext(context.Background(), "pair is gone, its message is dropped", "pair", p.name)
 		p.mu.Lock()
 		delete(p.known, p.name)
 		p.mu.Unlock()
 		return nil
-	case errors.Is(err, pair.ErrTooNew):
-		p.Log.ErrorContext(ctx, "pair was written by a newer release: this one leaves it alone", "pair", p.name, "epoch", p.snap.Record.Epoch)
+	case errors.Is(p.unread, pair.ErrTooNew):
+		p.Log.ErrorContext(context.Background(), "pair was written by a newer release: this one only takes back what it set itself", "pair", p.name)
 		return nil
-	case ctx.Err() != nil:
-		return err
 	default:
-		p.vigil.storeFailed(p.Uptime())
-		return p.withoutStore(ctx, err)
+		return err
 	}
 }
 
@@ -205,7 +239,7 @@ func (p *pass) acquire(ctx context.Context) error {
 	snap, err := p.Store.AcquireLease(ctx, p.snap, p.owner, p.now(), p.Lease)
 	if changed(err) || errors.Is(err, pair.ErrUnknownOutcome) {
 		if snap, err = p.Store.Load(ctx, p.name); err == nil {
-			p.snap = snap
+			p.snap = p.outlived(snap)
 			p.look(ctx)
 			p.decide(ctx)
 			snap, err = p.Store.AcquireLease(ctx, p.snap, p.owner, p.now(), p.Lease)
@@ -214,7 +248,8 @@ func (p *pass) acquire(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("take the lease of pair %s: %w", p.name, err)
 	}
-	p.snap = snap
+	snap = p.outlived(snap)
+	p.snap, p.leased = snap, true
 	p.in.Definition, p.in.Record, p.in.Open = snap.Definition, snap.Record, tokenless(snap.Intents)
 	p.d = pair.Decide(&p.in)
 	return nil
@@ -224,6 +259,7 @@ func (p *pass) acquire(ctx context.Context) error {
 // would wait for it until it ends by itself. A lease that is lost already is no
 // fault.
 func (p *pass) release(ctx context.Context) error {
+	p.leased = false
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releasePatience)
 	defer cancel()
 	_, err := p.Store.ReleaseLease(ctx, p.snap, p.owner)

@@ -1,6 +1,8 @@
 package control
 
 import (
+	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -62,8 +64,9 @@ func (v *vigil) stalled(uptime time.Duration) {
 	v.blindTo(pair.BlindStall, uptime)
 }
 
-// storeFailed notes a fault of the store.
-func (v *vigil) storeFailed(uptime time.Duration) {
+// storeFailed notes a fault of the store, and reports whether that is the one
+// with which the trust in this process ends.
+func (v *vigil) storeFailed(uptime time.Duration) (ends bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	recent := v.faults[:0]
@@ -73,9 +76,12 @@ func (v *vigil) storeFailed(uptime time.Duration) {
 		}
 	}
 	v.faults = append(recent, uptime)
-	if len(v.faults) >= storeFaults {
-		v.blindTo(pair.BlindStore, uptime)
+	if len(v.faults) < storeFaults {
+		return false
 	}
+	ends = v.trouble == pair.NotBlind || uptime >= v.until
+	v.blindTo(pair.BlindStore, uptime)
+	return ends
 }
 
 // looked notes whether a pair was dark to us.
@@ -116,4 +122,56 @@ func (v *vigil) blind(uptime time.Duration) pair.BlindCause {
 		return v.trouble
 	}
 	return pair.NotBlind
+}
+
+// asked is a pass's way to the store. It notes in the pass how the store failed
+// it; the vigil counts the passes. What it takes to give a lease back is left
+// out: that is tried for a moment only.
+type asked struct {
+	Store
+	p *pass
+}
+
+// slowRequest is how long a request takes of which the store is to blame that
+// there was no time left for it.
+const slowRequest = time.Second
+
+// ask makes one request.
+func ask[T any](ctx context.Context, p *pass, request func() (T, error)) (T, error) {
+	began := p.Uptime()
+	got, err := request()
+	if ctx.Err() == nil || p.Uptime()-began >= slowRequest {
+		p.failedBy(err)
+	}
+	return got, err
+}
+
+// failedBy notes an error that says that the store could not be used, and not
+// that it has another opinion.
+func (p *pass) failedBy(err error) {
+	for _, kind := range []error{pair.ErrNotFound, pair.ErrExists, pair.ErrTooNew, pair.ErrInvalid, pair.ErrTooLarge, pair.ErrBusy} {
+		if errors.Is(err, kind) {
+			return
+		}
+	}
+	if err != nil && !anothers(err) {
+		p.fault = err
+	}
+}
+
+func (a asked) Load(ctx context.Context, name string) (pair.Snapshot, error) {
+	return ask(ctx, a.p, func() (pair.Snapshot, error) { return a.Store.Load(ctx, name) })
+}
+
+func (a asked) AcquireLease(ctx context.Context, snap pair.Snapshot, owner string, now time.Time, ttl time.Duration) (pair.Snapshot, error) {
+	return ask(ctx, a.p, func() (pair.Snapshot, error) { return a.Store.AcquireLease(ctx, snap, owner, now, ttl) })
+}
+
+func (a asked) Holds(ctx context.Context, snap pair.Snapshot, owner string, now time.Time) error {
+	_, err := ask(ctx, a.p, func() (struct{}, error) { return struct{}{}, a.Store.Holds(ctx, snap, owner, now) })
+	return err
+}
+
+func (a asked) Commit(ctx context.Context, snap pair.Snapshot, ch pair.Change) (pair.Snapshot, error) {
+	return ask(ctx, a.p, func() (pair.Snapshot, error) { return a.Store.Commit(ctx, snap, ch) })
 }

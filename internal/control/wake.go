@@ -49,6 +49,17 @@ type Waker struct {
 
 // Sweep wakes every pair that is due. It is the guarantee behind the events.
 func (w *Waker) Sweep(ctx context.Context) error {
+	looked := w.unlessListed(ctx)
+	listed, err := w.wakeDue(ctx)
+	if !looked() && !listed {
+		w.lookAtStanding(ctx)
+	}
+	return err
+}
+
+// wakeDue wakes the pairs that the index lists, and reports whether it listed
+// them all.
+func (w *Waker) wakeDue(ctx context.Context) (listed bool, err error) {
 	batch := make([]string, 0, wakeAtOnce)
 	flush := func() error {
 		if len(batch) == 0 {
@@ -63,21 +74,47 @@ func (w *Waker) Sweep(ctx context.Context) error {
 	}
 	for name, err := range w.Index.Due(ctx, w.Controller.now()) {
 		if err != nil {
-			w.lookAtStanding(ctx)
-			return errors.Join(fmt.Errorf("find due pairs: %w", err), flush())
+			return false, errors.Join(fmt.Errorf("find due pairs: %w", err), flush())
 		}
 		if batch = append(batch, name); len(batch) == wakeAtOnce {
 			if err := flush(); err != nil {
-				return err
+				return true, err
 			}
 		}
 	}
-	return flush()
+	return true, flush()
+}
+
+// listedWithin is how long the index may take to list who is due, before a sweep
+// looks by itself at the pairs that cannot wait. It is what a pass gives the
+// store to read one pair.
+const listedWithin = 5 * time.Second
+
+// unlessListed looks at the standing pairs when the index takes long. What it
+// returns ends the waiting, or waits for the looks that have begun, and reports
+// whether they have.
+func (w *Waker) unlessListed(ctx context.Context) (looked func() bool) {
+	over, done := make(chan struct{}), make(chan bool, 1)
+	go func() {
+		late := time.NewTimer(listedWithin)
+		defer late.Stop()
+		select {
+		case <-over:
+			done <- false
+		case <-late.C:
+			w.lookAtStanding(ctx)
+			done <- true
+		}
+	}()
+	return func() bool {
+		close(over)
+		return <-done
+	}
 }
 
 // lookAtStanding makes a pass over each pair of which this process knows that an
-// admin state of ours stands, when the index cannot be asked who is due: a
-// survivor that dies must be found out without the store too.
+// admin state of ours stands, when the index cannot be asked who is due, or not
+// in time: a survivor that dies must be found out without the store too.
 func (w *Waker) lookAtStanding(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, name := range w.Controller.Standing() {

@@ -25,8 +25,7 @@ var adapters = []string{
 
 // planned are packages that the layout names and that come later.
 var planned = []string{
-	"tandem/internal/balancer/...", "tandem/internal/settings/...", "tandem/internal/geo/...", "tandem/internal/firmware/...",
-	"tandem/internal/job/...",
+	"tandem/internal/settings/...", "tandem/internal/geo/...", "tandem/internal/firmware/...", "tandem/internal/job/...",
 }
 
 // rules are the directions of the layout, DESIGN section 3.
@@ -42,6 +41,12 @@ var rules = append([]rule{
 		why:  "values in, values out: a plan is a value that can be compared and shown before anybody acts on it",
 		of:   []string{"tandem/internal/balancer/...", "tandem/internal/settings/...", "tandem/internal/geo/...", "tandem/internal/firmware/..."},
 		only: []string{"tandem/internal/pair"},
+	},
+	{
+		name: "finding pair files needs only what compiles, compares and writes them",
+		why:  "what is found is judged by the same rules as what a person writes",
+		of:   []string{"tandem/internal/discover/..."},
+		only: []string{"tandem/internal/pair", "tandem/internal/balancer", "tandem/internal/manifest", "go.yaml.in/yaml/v3"},
 	},
 	{
 		name: "a pure room does no I/O, waits for nothing and logs nothing",

@@ -11,6 +11,8 @@ import (
 	"tandem/internal/lab"
 )
 
+const failureModes = "docs/failure-modes.md"
+
 var (
 	storyLink = regexp.MustCompile(`^\[([a-z0-9-]+)\]\(\.\./internal/lab/scenarios/([a-z0-9-]+)\.yaml\)`)
 	underline = regexp.MustCompile(`^\| ---`)
@@ -20,7 +22,7 @@ var (
 // each row names stories that there are, and each story stands in a row. Behind
 // a story stand the limits that it sets itself; with -update they are written.
 func TestEveryFailureHasItsStory(t *testing.T) {
-	const document = "docs/failure-modes.md"
+	const document = failureModes
 	all, err := lab.Scenarios()
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +94,7 @@ func short(d time.Duration) string {
 // TestEachFailureIsToldOnce demands that no two rows tell of the same failure,
 // and that the test above sees any.
 func TestEachFailureIsToldOnce(t *testing.T) {
-	const document = "docs/failure-modes.md"
+	const document = failureModes
 	_, part, _ := between(t, document, read(t, document), "failures")
 	var told []string
 	for line := range strings.Lines(part) {

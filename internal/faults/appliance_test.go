@@ -77,6 +77,8 @@ type appliance struct {
 	// unserving is since when it does not answer 200 to anybody; zero while it
 	// does.
 	unserving time.Time
+	// lately is how things were with it, by the second.
+	lately lately
 }
 
 func (a *appliance) up(now time.Time) bool { return a.on && !now.Before(a.upAt) }

@@ -27,6 +27,13 @@ const (
 	// the longest wait after an attempt that failed is two minutes, and a lease
 	// that nobody gives back ends earlier.
 	troubleFor = 2*time.Minute + 15*time.Second
+	// aloneWithin is how long a process that knows of an admin state of ours may
+	// take to bring it back without the store, when nothing else is in its way:
+	// 15 s to the next sweep, 20 s for a pass that began before and 20 s for its
+	// own, and the write.
+	aloneWithin = 75 * time.Second
+	// leaseSkew is how much longer than it says a lease is honoured.
+	leaseSkew = 5 * time.Second
 	// clockTroubleFor is the same after a clock stepped: a lease may reach six
 	// minutes ahead before it binds nobody.
 	clockTroubleFor = 7 * time.Minute
@@ -103,6 +110,7 @@ type checker struct {
 
 	trouble  time.Time // until when something may still be in the way
 	troubles time.Time // when something was in the way last
+	hindered time.Time // until when something may that is not the store
 	expected map[string]*expectation
 	epochs   map[string]uint64 // the highest that was stored, by pair
 	landed   map[string]uint64 // the epoch of the newest write, by place
@@ -157,14 +165,20 @@ func (c *checker) stepped(n int) {
 // troubled notes that something is in the program's way. The world's lock is
 // held.
 func (c *checker) troubled() {
-	c.troubles = time.Now()
+	c.storeTroubled()
 	c.troubledFor(troubleFor)
 }
 
+// storeTroubled notes that the store is in its way, which is no excuse for what
+// needs none.
+func (c *checker) storeTroubled() {
+	c.troubles = time.Now()
+	c.trouble = later(c.trouble, c.troubles.Add(troubleFor))
+}
+
 func (c *checker) troubledFor(d time.Duration) {
-	if until := time.Now().Add(d); until.After(c.trouble) {
-		c.trouble = until
-	}
+	until := time.Now().Add(d)
+	c.trouble, c.hindered = later(c.trouble, until), later(c.hindered, until)
 }
 
 func (c *checker) expect(name string) *expectation {
@@ -358,6 +372,9 @@ func (c *checker) begins(ctx context.Context, p *process, snap pair.Snapshot) {
 	if !was.looked || len(c.world.machines) > 1 || !c.troubles.Before(was.began) {
 		return
 	}
+	if was.snap.Record.Lease.HeldByOther(p.name, was.began.Add(p.machine.skew), leaseSkew) {
+		return // a process that died has left it, and it ends soon
+	}
 	for _, h := range was.snap.Record.Admin {
 		why := c.mustGo(p, &was, h)
 		stands := slices.ContainsFunc(snap.Record.Admin, func(o pair.AdminHold) bool {
@@ -470,6 +487,7 @@ func (c *checker) leaves(p *process, n write) {
 			c.violated(promiseStance, "%s sends %s although %s", p.name, n, why)
 		}
 	}
+	c.levers(p, n, target, partner)
 	switch {
 	case n.kind == "admin" && n.want == pair.AdminDown:
 		if age := now.Sub(g.serving[partner.role.Index()]); age > evidenceFor {
@@ -565,6 +583,9 @@ func (c *checker) second(now time.Time) {
 	if w.disturbed() {
 		c.troubled()
 	}
+	if w.tables.ill() {
+		c.storeTroubled()
+	}
 	for _, b := range w.balancers {
 		doc, _ := b.visible()
 		for p := range b.pools {
@@ -583,7 +604,12 @@ func (c *checker) stands(now time.Time, b *balancer, p, m int, a *appliance) {
 	state, other := doc.admin[p][m], a.site.units[a.role.Other().Index()]
 	calm := now.Sub(c.trouble)
 	if since := other.unserving; state == pair.AdminDown && !since.IsZero() {
-		if silent := now.Sub(since); min(silent, calm) > passWithin {
+		silent, alone := now.Sub(since), c.aloneFor(now, b, p, a)
+		if min(silent, alone) > aloneWithin {
+			c.violated(promiseEvidence, "%s is held Down in %s/%s, and %s has not answered 200 for %v; nothing but the store was in the way for %v of every process, which knew of it",
+				a.key, b.name, b.pools[p].name, other.key, silent, alone)
+		}
+		if min(silent, calm) > passWithin {
 			c.violated(promiseEvidence, "%s is held Down in %s/%s, and %s has not answered 200 for %v; nothing was in the way for %v",
 				a.key, b.name, b.pools[p].name, other.key, silent, calm)
 		}
@@ -595,7 +621,32 @@ func (c *checker) stands(now time.Time, b *balancer, p, m int, a *appliance) {
 	if age := now.Sub(c.renewed[a.site.name]); min(age-most, calm) > passWithin {
 		c.violated(promiseEvidence, "%s is %s in %s/%s and was not renewed for %v; nothing was in the way for %v",
 			a.key, state, b.name, b.pools[p].name, age, calm)
+	} else if alone := c.aloneFor(now, b, p, a); min(age-most, alone) > aloneWithin {
+		c.violated(promiseEvidence, "%s is %s in %s/%s and was not renewed for %v; nothing but the store was in the way for %v of every process, which knew of it",
+			a.key, state, b.name, b.pools[p].name, age, alone)
 	}
+}
+
+// aloneFor is for how long every process has known of an admin state of ours that
+// the tag calls ours, with nothing but the store in its way.
+func (c *checker) aloneFor(now time.Time, b *balancer, p int, a *appliance) time.Duration {
+	doc, _ := b.visible()
+	tag := doc.tags[pair.TagPrefix+a.site.name]
+	if !strings.HasPrefix(tag, a.role.String()+" is "+doc.admin[p][slices.Index(b.pools[p].members, a)].String()+" ") {
+		return 0
+	}
+	alone := now.Sub(c.hindered)
+	for _, m := range c.world.machines {
+		if m.process == nil {
+			return 0
+		}
+		since, knows := m.process.grasp(a.site.name).known[b.name+"/"+b.pools[p].name+"/"+a.role.String()]
+		if !knows {
+			return 0
+		}
+		alone = min(alone, now.Sub(since))
+	}
+	return alone
 }
 
 // disturbed reports whether something is in the program's way now.
@@ -616,8 +667,11 @@ func (w *world) disturbed() bool {
 			return true // reads are stale, and what is written on them is refused
 		}
 	}
-	return !able || w.halted || w.tables.down || w.tables.late > 0 || len(w.tables.fails) > 0 || now.Before(w.noSweep)
+	return !able || w.halted || now.Before(w.noSweep)
 }
+
+// ill reports whether something is wrong with the tables now.
+func (t *tables) ill() bool { return t.down || t.only || t.late > 0 || len(t.fails) > 0 }
 
 // tell writes the line of a decision or of an intent's end.
 func (c *checker) tell(post pair.Post) {

@@ -59,7 +59,9 @@ func generate(seed uint64, steps int) (sc lab.Scenario, healing int) {
 		Pair: map[string]any{}, Options: map[string]string{}, Boot: g.seconds(20, 20, 60, 150), Workers: 1 + g.random.IntN(5)/2,
 	}
 	g.sc.Workers = min(g.sc.Workers, 2)
-	g.sc.Neighbour = g.chance(8)
+	if g.chance(8) {
+		g.sc.Neighbours = 1
+	}
 	g.begin()
 	at := calmBefore
 	for range steps - 1 {
@@ -128,7 +130,7 @@ func (g *generator) begin() {
 	g.sc.Unproved = g.chance(25)
 	if g.sc.Unproved && g.chance(80) {
 		g.sc.Steps = append(g.sc.Steps, lab.Step{At: 20 * time.Second, Do: "prove"})
-		if g.sc.Neighbour {
+		if g.sc.Neighbours > 0 {
 			g.sc.Steps = append(g.sc.Steps, lab.Step{At: 25 * time.Second, Do: "prove", Unit: "edge-neu"})
 		}
 	}
@@ -183,7 +185,7 @@ func (g *generator) choose() int {
 }
 
 func (g *generator) unit() string {
-	if g.sc.Neighbour && g.chance(25) {
+	if g.sc.Neighbours > 0 && g.chance(25) {
 		return one(g, "neighbour-first", "neighbour-second")
 	}
 	return one(g, "first", "second")
@@ -192,7 +194,7 @@ func (g *generator) unit() string {
 func (g *generator) worker() string { return fmt.Sprintf("worker-%d", 1+g.random.IntN(g.sc.Workers)) }
 
 func (g *generator) pair() string {
-	if g.sc.Neighbour && g.chance(25) {
+	if g.sc.Neighbours > 0 && g.chance(25) {
 		return "edge-neu"
 	}
 	return "edge-weu"
@@ -296,7 +298,10 @@ var faults = []fault{
 		return lab.Step{Do: "set-admin", Unit: u, State: one(g, "Down", "Down", "Up")}, lab.Step{Do: "set-admin", Unit: u, State: "None"}
 	}},
 
-	{6, func(*generator) (lab.Step, lab.Step) { return lab.Step{Do: "store-down"}, lab.Step{Do: "store-up"} }},
+	{4, func(*generator) (lab.Step, lab.Step) { return lab.Step{Do: "store-down"}, lab.Step{Do: "store-up"} }},
+	{3, func(*generator) (lab.Step, lab.Step) {
+		return lab.Step{Do: "store-readonly"}, lab.Step{Do: "store-up"}
+	}},
 	{7, passes(func(g *generator) lab.Step { return lab.Step{Do: "store-fails", Times: 1 + g.random.IntN(6)} })},
 	{3, func(g *generator) (lab.Step, lab.Step) {
 		return lab.Step{Do: "store-slow", Late: g.millis(200, 1000, 3000, 7000)}, lab.Step{Do: "store-up"}
@@ -411,7 +416,7 @@ func (g *generator) heal(at time.Duration) {
 		at += time.Second
 	}
 	units, pairs := []string{"first", "second"}, []string{"edge-weu"}
-	if g.sc.Neighbour {
+	if g.sc.Neighbours > 0 {
 		units, pairs = append(units, "neighbour-first", "neighbour-second"), append(pairs, "edge-neu")
 	}
 	g.sc.Steps = append(g.sc.Steps, lab.Step{At: at, Expect: &lab.Now{}}) // marks where the healing begins
@@ -505,8 +510,8 @@ func storyOf(sc lab.Scenario, comment string) []byte {
 	if sc.Workers > 0 {
 		fmt.Fprintf(&b, "workers: %d\n", sc.Workers)
 	}
-	if sc.Neighbour {
-		b.WriteString("neighbour: true\n")
+	if sc.Neighbours > 0 {
+		fmt.Fprintf(&b, "neighbours: %d\n", sc.Neighbours)
 	}
 	if sc.Unproved {
 		b.WriteString("unproved: true\n")

@@ -25,7 +25,7 @@ type vault interface {
 	control.Outbox
 	control.Index
 	Define(ctx context.Context, d pair.Definition, posts func(epoch uint64) []pair.Post) (pair.Snapshot, error)
-	SetStop(ctx context.Context, stop *pair.Pause) error
+	SetStop(ctx context.Context, stop *pair.Pause, said pair.Entry) error
 	Journal(ctx context.Context, name string, limit int, before string) ([]pair.Entry, error)
 }
 
@@ -283,7 +283,7 @@ func (l *ledger) Stop(ctx context.Context) (*pair.Pause, error) {
 	return l.stop, nil
 }
 
-func (l *ledger) SetStop(_ context.Context, stop *pair.Pause) error {
+func (l *ledger) SetStop(_ context.Context, stop *pair.Pause, _ pair.Entry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stop = stop

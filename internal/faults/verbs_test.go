@@ -126,9 +126,10 @@ var verbs = map[string]func(*world, lab.Step){
 			w.check.troubled()
 		}
 	},
-	"store-down": func(w *world, _ lab.Step) { w.tables.down = true },
-	"store-up":   func(w *world, _ lab.Step) { w.tables = tables{} },
-	"store-slow": func(w *world, st lab.Step) { w.tables.late = st.Late },
+	"store-down":     func(w *world, _ lab.Step) { w.tables.down = true },
+	"store-readonly": func(w *world, _ lab.Step) { w.tables.only = true },
+	"store-up":       func(w *world, _ lab.Step) { w.tables = tables{} },
+	"store-slow":     func(w *world, st lab.Step) { w.tables.late = st.Late },
 	"store-fails": func(w *world, st lab.Step) {
 		for n := range max(st.Times, 1) {
 			w.tables.fails = append(w.tables.fails, w.roll("store", "", int64(n)+time.Since(w.start).Milliseconds())%2 == 0)
@@ -284,6 +285,9 @@ func setAdmin(w *world, st lab.Step, a *appliance) {
 				// Who sets what we have set, or are about to, is one with us: nobody
 				// can see whose it is.
 				d.ours[p][m] = d.ours[p][m] && d.admin[p][m] == state || w.wants(a, state)
+				if d.ours[p][m] {
+					w.check.troubled() // it stands from now on, however long it was on its way back
+				}
 				d.admin[p][m], found = state, true
 			}
 		}
@@ -450,7 +454,7 @@ func (w *world) stopAll(ctx context.Context, st lab.Step) error {
 		stop = &pair.Pause{Owner: "operator", Reason: "story", Until: until(st)}
 	}
 	w.check.expectsAll(func(e *expectation) { e.stopped(stop) })
-	return w.vault.SetStop(ctx, stop)
+	return w.vault.SetStop(ctx, stop, pair.Entry{})
 }
 
 func until(st lab.Step) time.Time {
@@ -505,6 +509,9 @@ func speak(rec *pair.Record, st lab.Step) error {
 		rec.Plan = &plan
 	case "ack":
 		rec.Block, rec.Moves = nil, nil
+		for n := range rec.Units {
+			rec.Units[n].Powered, rec.Units[n].Refusal = nil, nil
+		}
 	case "prove":
 		rec.Prove = asked
 	case "remove":

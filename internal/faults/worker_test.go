@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -48,9 +49,13 @@ func (m *machine) boot() {
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	kept := &keeper{p, w.account.handle(p.now)}
 	log := slog.New(&listener{p: p})
+	var most pair.Mode
+	if err := most.UnmarshalText([]byte(cmp.Or(w.scenario.MaxMode, pair.ModeUnset.String()))); err != nil {
+		panic(err) // a story is right
+	}
 	c, err := control.New(control.Options{
 		Store: kept, Outbox: kept, Publisher: topic{p}, Units: senses{p}, Checks: senses{p}, Platform: azure{p}, Log: log,
-		Worker: p.name, Now: p.now, Uptime: func() time.Duration { return time.Since(p.began) + time.Second },
+		Worker: p.name, Now: p.now, Uptime: func() time.Duration { return time.Since(p.began) + time.Second }, MaxMode: most,
 	})
 	if err != nil {
 		panic(err) // its options are ours
@@ -132,8 +137,22 @@ type process struct {
 type grasp struct {
 	generation uint64
 	epoch      uint64
-	serving    [2]time.Time // when each unit answered 200 to it last
-	pass       onePass      // the newest that it began
+	serving    [2]time.Time         // when each unit answered 200 to it last
+	pass       onePass              // the newest that it began
+	known      map[string]time.Time // admin states of ours that stand by what it read, by place, since when it knows
+}
+
+// knows notes what a process has read of our admin states.
+func (g *grasp) knows(holds []pair.AdminHold) {
+	known := map[string]time.Time{}
+	for _, h := range holds {
+		at := h.LoadBalancer + "/" + h.Pool + "/" + h.Unit.String()
+		known[at] = time.Now()
+		if since, was := g.known[at]; was {
+			known[at] = since
+		}
+	}
+	g.known = known
 }
 
 // onePass is what a process met in a pass that has to take something back.
@@ -230,6 +249,7 @@ func (p *process) wait(ctx context.Context, what string, d time.Duration) error 
 // tables are what is wrong with the tables of the storage account.
 type tables struct {
 	down  bool
+	only  bool // they can only be read
 	late  time.Duration
 	fails []bool // the next requests: whether they are done all the same
 }
@@ -247,12 +267,12 @@ func (k *keeper) ask(ctx context.Context, what string, write bool, do func(conte
 	p, w := k.p, k.p.machine.world
 	w.mu.Lock()
 	t := &w.tables
-	late, down, fails, done := t.late, t.down, false, false
+	late, down, fails, done := t.late, t.down || t.only && write, false, false
 	if !down && len(t.fails) > 0 {
 		fails, done, t.fails = true, t.fails[0], t.fails[1:]
 	}
 	if down || fails || late > 0 {
-		w.check.troubled()
+		w.check.storeTroubled()
 	}
 	w.mu.Unlock()
 	if err := p.travel(ctx, what, storeTakes+late); err != nil {
@@ -286,7 +306,7 @@ func (k *keeper) lost(what string, err error) error {
 	w := k.p.machine.world
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if what == "load" {
+	if what == "load" || what == "take lease" {
 		k.p.faults = append(k.p.faults, time.Now())
 	}
 	return err
@@ -324,6 +344,7 @@ func (k *keeper) learn(snap pair.Snapshot) {
 	defer w.mu.Unlock()
 	g := k.p.grasp(snap.Definition.Name)
 	g.generation, g.epoch = snap.Record.Lease.Generation, snap.Record.Epoch
+	g.knows(snap.Record.Admin)
 }
 
 // change is a write that returns the pair as it is then.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -142,21 +141,6 @@ func (s *site) definition() (pair.Definition, error) {
 	return all[0], nil
 }
 
-// neighbourly is what the second pair's file has of its own, as in the lab.
-var neighbourly = map[string]any{
-	"name":           "edge-neu",
-	"units.first.vm": "lm3", "units.first.address": "10.0.0.6", "units.first.api.secret": "lm3-api",
-	"units.second.vm": "lm4", "units.second.address": "10.0.0.7", "units.second.api.secret": "lm4-api",
-	"loadBalancers": []any{map[string]any{
-		"name": "ilb-edge", "pools": []any{"neighbours"}, "frontends": []any{map[string]any{"name": "vip2", "address": "10.0.0.101"}},
-		"probe": map[string]any{"path": "/", "interval": "5s", "threshold": 2},
-		"rules": []any{
-			map[string]any{"name": "neighbour-check", "frontend": "vip2", "port": 8444},
-			map[string]any{"name": "neighbour-https", "frontend": "vip2", "port": 443},
-		},
-	}},
-}
-
 // newWorld builds the world of a story. It must be called in a bubble.
 func newWorld(sc lab.Scenario, seed uint64, a account) (*world, error) {
 	w := &world{
@@ -172,13 +156,8 @@ func newWorld(sc lab.Scenario, seed uint64, a account) (*world, error) {
 	if err := w.addSite("", sc); err != nil {
 		return nil, err
 	}
-	if sc.Neighbour {
-		next := sc
-		next.Pair = map[string]any{}
-		for _, from := range []map[string]any{sc.Pair, neighbourly} {
-			maps.Copy(next.Pair, from)
-		}
-		if err := w.addSite("neighbour-", next); err != nil {
+	for n := range sc.Neighbours {
+		if err := w.addSite(lab.NeighbourPrefix(n+1), sc.Neighbour(n+1)); err != nil {
 			return nil, err
 		}
 	}
@@ -366,6 +345,7 @@ func (w *world) physics(now time.Time) {
 		case a.unserving.IsZero():
 			a.unserving = now
 		}
+		a.lately.note(now, a)
 	}
 }
 

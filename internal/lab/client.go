@@ -47,7 +47,7 @@ type answer struct {
 // new connections show where the load balancer sends them.
 type client struct {
 	host   *network.Host
-	target string // address and port
+	target func() (netip.AddrPort, bool) // the service, if it has an address
 	phase  time.Duration
 	log    func(string)
 
@@ -59,9 +59,9 @@ type client struct {
 	seen   map[string]time.Time
 }
 
-func newClient(host *network.Host, target netip.AddrPort, phase time.Duration, log func(string)) *client {
+func newClient(host *network.Host, target func() (netip.AddrPort, bool), phase time.Duration, log func(string)) *client {
 	return &client{
-		host: host, target: target.String(), phase: phase, log: log, seen: map[string]time.Time{},
+		host: host, target: target, phase: phase, log: log, seen: map[string]time.Time{},
 	}
 }
 
@@ -125,13 +125,17 @@ func (c *client) ask(ctx context.Context) answer {
 	a := answer{sent: time.Now()}
 	ctx, cancel := context.WithTimeout(ctx, clientPatience)
 	defer cancel()
-	conn, err := c.host.DialContext(ctx, "tcp", c.target)
+	target, known := c.target()
+	if !known {
+		return a
+	}
+	conn, err := c.host.DialContext(ctx, "tcp", target.String())
 	if err != nil {
 		return a
 	}
 	defer func() { _ = conn.Close() }() // in memory
 	if conn.SetDeadline(a.sent.Add(clientPatience)) == nil {
-		a.served = c.exchange(conn)
+		a.served = exchange(conn, target.String())
 	}
 	return a
 }
@@ -139,8 +143,8 @@ func (c *client) ask(ctx context.Context) answer {
 // exchange sends one request on a connection and returns who served it. It does
 // so by hand: the requests of the client are most of what happens in a story,
 // and a third of their cost was that of an http.Transport.
-func (c *client) exchange(conn net.Conn) (served string) {
-	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: "+c.target+"\r\nConnection: close\r\n\r\n"); err != nil {
+func exchange(conn net.Conn, host string) (served string) {
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n"); err != nil {
 		return ""
 	}
 	resp, err := http.ReadResponse(bufio.NewReaderSize(conn, 512), nil)

@@ -138,23 +138,28 @@ func (w *World) portal(role string, action arm.PowerAction) {
 	w.person(http.MethodPost, w.plan.vmID(role)+"/"+action.String(), nil)
 }
 
-// person makes a request to Resource Manager as a person does in the portal. A
-// request that nobody could make is a mistake in the story; one that is
-// refused because of how things are is told.
+// person makes a request to Resource Manager as a person does in the portal.
 func (w *World) person(method, id string, document map[string]any) {
-	status, text, err := w.ask(method, id, document)
+	w.as(Person, method, id, document)
+}
+
+// as makes a request to Resource Manager for somebody. A request that nobody
+// could make is a mistake in the story; one that is refused because of how
+// things are is told.
+func (w *World) as(who arm.Principal, method, id string, document map[string]any) {
+	status, text, err := w.ask(who, method, id, document)
 	switch {
 	case err != nil:
-		w.fail("portal: " + err.Error())
+		w.fail(who.String() + ": " + err.Error())
 	case status == http.StatusBadRequest:
-		w.fail(fmt.Sprintf("portal: %s %s: %s", method, id, text))
+		w.fail(fmt.Sprintf("%s: %s %s: %s", who, method, id, text))
 	case status > http.StatusBadRequest:
 		w.record.log("story", fmt.Sprintf("which Resource Manager refuses with %d", status))
 	}
 }
 
-// ask makes a request to Resource Manager as a person.
-func (w *World) ask(method, id string, document map[string]any) (int, string, error) {
+// ask makes a request to Resource Manager for somebody.
+func (w *World) ask(who arm.Principal, method, id string, document map[string]any) (int, string, error) {
 	var body bytes.Buffer
 	if document != nil {
 		if err := json.NewEncoder(&body).Encode(document); err != nil {
@@ -166,7 +171,7 @@ func (w *World) ask(method, id string, document map[string]any) (int, string, er
 		return 0, "", err
 	}
 	now := time.Now()
-	req.Header.Set("Authorization", "Bearer "+arm.UnsignedToken(Person, "https://"+ManagerName, "", now, now.Add(time.Hour)))
+	req.Header.Set("Authorization", "Bearer "+arm.UnsignedToken(who, "https://"+ManagerName, "", now, now.Add(time.Hour)))
 	answer := &answerOnly{header: http.Header{}}
 	w.manager.ServeHTTP(answer, req)
 	return answer.status, answer.text.String(), nil

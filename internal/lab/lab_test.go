@@ -29,9 +29,12 @@ func TestReadScenarioRefusesWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
-func TestFindNamesWhatThereIs(t *testing.T) {
-	if _, err := Find("no-such-story"); err == nil || !strings.Contains(err.Error(), "healthy-hour") {
-		t.Errorf("got %v, want an error that lists the stories", err)
+func TestFindKnowsWhatThereIs(t *testing.T) {
+	if sc, err := Find("healthy-hour"); err != nil || sc.Name != "healthy-hour" {
+		t.Errorf("got %q, %v", sc.Name, err)
+	}
+	if _, err := Find("no-such-story"); err == nil || !strings.Contains(err.Error(), `"no-such-story"`) || len(err.Error()) > 100 {
+		t.Errorf("got %v, want a short error that names what there is not", err)
 	}
 }
 
@@ -100,7 +103,7 @@ func TestTheClientMeasuresTheTimeWithoutAnswer(t *testing.T) {
 		n := network.New(network.Options{})
 		defer n.Close()
 		service := n.Host("service", netip.MustParseAddr("10.0.0.100"))
-		c := newClient(n.Host("client", netip.MustParseAddr("10.0.0.200")), netip.MustParseAddrPort("10.0.0.100:443"), 0, func(string) {})
+		c := newClient(n.Host("client", netip.MustParseAddr("10.0.0.200")), func() (netip.AddrPort, bool) { return netip.MustParseAddrPort("10.0.0.100:443"), true }, 0, func(string) {})
 		first := unit(service, "lm1")
 		ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 		defer cancel()

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"tandem/internal/lab/arm"
 	"tandem/internal/lab/dataplane"
@@ -48,6 +49,11 @@ var OpenQuestions = []OpenQuestion{
 		func(b *behaviour, a int) { b.host.ContentLength = a == 1 },
 	},
 	{
+		"create-if-none-match", "whether If-None-Match counts on a PUT that is to create something (azure.md 1.9)",
+		[]string{"honoured", "ignored"},
+		func(b *behaviour, a int) { b.arm.CreateIfNoneMatch = arm.IfMatch(a) },
+	},
+	{
 		"dead-real-servers", "what a published service does when all its real servers are down (no reference)",
 		[]string{"503", "reset"},
 		func(b *behaviour, a int) { b.unit.DeadRealServers = loadmaster.DeadRealServers(a) },
@@ -88,9 +94,24 @@ var OpenQuestions = []OpenQuestion{
 		func(b *behaviour, a int) { b.unit.HealthWords = loadmaster.Words(a) },
 	},
 	{
+		"interface-if-match", "whether If-Match counts on a PUT of a network interface (azure.md 1.9)",
+		[]string{"honoured", "ignored"},
+		func(b *behaviour, a int) { b.arm.InterfaceIfMatch = arm.IfMatch(a) },
+	},
+	{
 		"late-write-shows", "what a read shows of a write that has succeeded and not yet taken effect (azure.md 1.9)",
 		[]string{"new", "old"},
 		func(b *behaviour, a int) { b.arm.Unseen = arm.Unseen(a) },
+	},
+	{
+		"list-pages", "how many resources a page of a list holds: all of a story's, or one (no reference)",
+		[]string{"all", "one"},
+		func(b *behaviour, a int) { b.arm.PageSize = a },
+	},
+	{
+		"metrics-delay", "how long after its end a minute's metrics are there (azure.md 3)",
+		[]string{"1m", "4m"},
+		func(b *behaviour, a int) { b.arm.MetricsDelay = time.Minute + time.Duration(a)*3*time.Minute },
 	},
 	{
 		"mode-applies-at-once", "whether a new HA mode works without a reboot (loadmaster.md 2.1)",
@@ -176,6 +197,11 @@ var OpenQuestions = []OpenQuestion{
 		"v2-values", "how values look in JSON (loadmaster.md 1.6)",
 		[]string{"typed", "strings"},
 		func(b *behaviour, a int) { b.unit.V2Values = loadmaster.V2Values(a) },
+	},
+	{
+		"virtual-network-tag", "whether the service tag VirtualNetwork holds the source of probes too (azure.md 2 names AzureLoadBalancer only)",
+		[]string{"without-probe", "with-probe"},
+		func(b *behaviour, a int) { b.dataplane.ProbeInVirtualNetwork = a == 1 },
 	},
 }
 

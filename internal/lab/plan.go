@@ -2,7 +2,6 @@ package lab
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -28,6 +27,10 @@ type plan struct {
 		CheckAllInterfaces bool   `yaml:"checkAllInterfaces"`
 	} `yaml:"ha"`
 	LoadBalancers []planBalancer `yaml:"loadBalancers"`
+	SecurityGroup struct {
+		Name           string         `yaml:"name"`
+		ManagementFrom []netip.Prefix `yaml:"managementFrom"`
+	} `yaml:"securityGroup"`
 }
 
 // planUnit is a unit of a plan.
@@ -44,20 +47,39 @@ type planUnit struct {
 type planBalancer struct {
 	Name      string   `yaml:"name"`
 	Pools     []string `yaml:"pools"`
+	Members   string   `yaml:"members"` // address, or interface where nothing is said
 	Frontends []struct {
-		Name    string     `yaml:"name"`
-		Address netip.Addr `yaml:"address"`
+		Name     string     `yaml:"name"`
+		Address  netip.Addr `yaml:"address"`
+		PublicIP string     `yaml:"publicIP"`
 	} `yaml:"frontends"`
 	Probe struct {
 		Path      string `yaml:"path"`
 		Interval  string `yaml:"interval"`
 		Threshold int    `yaml:"threshold"`
 	} `yaml:"probe"`
-	Rules []struct {
-		Name     string `yaml:"name"`
-		Frontend string `yaml:"frontend"`
-		Port     int    `yaml:"port"`
-	} `yaml:"rules"`
+	Management struct {
+		WUI map[string]int `yaml:"wui"` // frontend ports by role
+		SSH map[string]int `yaml:"ssh"`
+	} `yaml:"management"`
+	Rules []planRule `yaml:"rules"`
+}
+
+// planRule is a load balancing rule of a plan.
+type planRule struct {
+	Name        string         `yaml:"name"`
+	Frontend    string         `yaml:"frontend"`
+	Port        int            `yaml:"port"`
+	BackendPort int            `yaml:"backendPort"`
+	From        []netip.Prefix `yaml:"from"`
+}
+
+// unitPort is the port of the units that the rule leads to.
+func (r planRule) unitPort() int {
+	if r.BackendPort != 0 {
+		return r.BackendPort
+	}
+	return r.Port
 }
 
 func readPlan(pairFile []byte) (plan, error) {
@@ -85,10 +107,13 @@ func (p plan) loadBalancerID(i int) string {
 	return p.resource("Microsoft.Network/loadBalancers", p.LoadBalancers[i].Name)
 }
 
-// poolIDs are the pools that the pair's units are in.
+// poolIDs are the pools that the units' interfaces are in.
 func (p plan) poolIDs() []string {
 	var out []string
 	for i, lb := range p.LoadBalancers {
+		if lb.Members == byAddress {
+			continue
+		}
 		for _, pool := range lb.Pools {
 			out = append(out, p.loadBalancerID(i)+"/backendAddressPools/"+pool)
 		}
@@ -96,13 +121,106 @@ func (p plan) poolIDs() []string {
 	return out
 }
 
-// servicePorts are the published ports, the check port left out.
-func (p plan) servicePorts() []int {
-	var out []int
+// sshPort is the port of SSH on a unit (loadmaster.md 1.2).
+const sshPort = 22
+
+// apiPort is the port of the units' APIs, which the first unit tells.
+func (p plan) apiPort() int { return p.Units[pairRoles[0]].API.Port }
+
+// natRules are the rules of a load balancer that lead to the management ports
+// of one unit, the first (0) or second (1).
+func (p plan) natRules(lb planBalancer, unit int) []arm.NATRule {
+	var out []arm.NATRule
+	role := pairRoles[unit]
+	for _, m := range []struct {
+		name  string
+		ports map[string]int
+		to    int
+	}{{"wui", lb.Management.WUI, p.apiPort()}, {"ssh", lb.Management.SSH, sshPort}} {
+		if port := m.ports[role]; port != 0 {
+			out = append(out, arm.NATRule{Name: p.Units[role].VM + "-" + m.name, Frontend: lb.Frontends[0].Name, FrontendPort: port, BackendPort: m.to})
+		}
+	}
+	return out
+}
+
+// natIDs are the NAT rules that lead to a unit.
+func (p plan) natIDs(unit int) []string {
+	var out []string
+	for i, lb := range p.LoadBalancers {
+		for _, r := range p.natRules(lb, unit) {
+			out = append(out, p.loadBalancerID(i)+"/inboundNatRules/"+r.Name)
+		}
+	}
+	return out
+}
+
+func (p plan) securityGroupID() string {
+	return p.resource("Microsoft.Network/networkSecurityGroups", p.SecurityGroup.Name)
+}
+
+func (p plan) publicIPID(name string) string {
+	return p.resource("Microsoft.Network/publicIPAddresses", name)
+}
+
+// publicIPIDs are the public addresses of the frontends.
+func (p plan) publicIPIDs() []string {
+	var out []string
+	for _, lb := range p.LoadBalancers {
+		for _, f := range lb.Frontends {
+			if f.PublicIP != "" {
+				out = append(out, p.publicIPID(f.PublicIP))
+			}
+		}
+	}
+	return out
+}
+
+// clientAddress is where the client is: beside the units, or in the internet
+// where the first frontend is public.
+func (p plan) clientAddress() netip.Addr {
+	if p.LoadBalancers[0].Frontends[0].PublicIP != "" {
+		return internetAddr
+	}
+	return clientAddr
+}
+
+// published are the rules for services: those for the check port and the API
+// are left out.
+func (p plan) published() []planRule {
+	var out []planRule
 	for _, lb := range p.LoadBalancers {
 		for _, r := range lb.Rules {
-			if r.Port != p.HA.CheckPort {
-				out = append(out, r.Port)
+			if port := r.unitPort(); port != p.HA.CheckPort && port != p.apiPort() {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
+}
+
+// servicePorts are the ports of the units that are published, each once.
+func (p plan) servicePorts() []int {
+	var out []int
+	for _, r := range p.published() {
+		if !slices.Contains(out, r.unitPort()) {
+			out = append(out, r.unitPort())
+		}
+	}
+	return out
+}
+
+// byAddress is how a pair file says that pools hold addresses, as in the
+// vendor's present guide, and not interfaces.
+const byAddress = "address"
+
+// members are the units in the pools of a load balancer of addresses.
+func (p plan) members(lb planBalancer) []arm.Member {
+	var out []arm.Member
+	for _, pool := range lb.Pools {
+		for _, role := range pairRoles {
+			if u := p.Units[role]; lb.Members == byAddress {
+				out = append(out, arm.Member{Pool: pool, Name: u.VM, Address: u.Address, VirtualNetwork: p.networkID()})
 			}
 		}
 	}
@@ -154,57 +272,24 @@ func (p *pairOf) addTo(seed *arm.LoadBalancer, lb planBalancer) error {
 	}
 	probe := p.prefix + "check"
 	seed.Pools = append(seed.Pools, lb.Pools...)
+	seed.Members = append(seed.Members, p.plan.members(lb)...)
 	seed.Probes = append(seed.Probes, arm.Probe{
 		Name: probe, Port: p.plan.HA.CheckPort, Path: lb.Probe.Path, Interval: interval, Threshold: lb.Probe.Threshold,
 	})
 	for _, f := range lb.Frontends {
-		seed.Frontends = append(seed.Frontends, arm.Frontend{Name: f.Name, Address: f.Address})
+		frontend := arm.Frontend{Name: f.Name, Address: f.Address, Subnet: p.plan.subnetID(unitsSubnet)}
+		if f.PublicIP != "" {
+			frontend.PublicIP = p.plan.publicIPID(f.PublicIP)
+		}
+		seed.Frontends = append(seed.Frontends, frontend)
 	}
 	for _, r := range lb.Rules {
 		seed.Rules = append(seed.Rules, arm.Rule{
-			Name: r.Name, Frontend: r.Frontend, Pool: lb.Pools[0], Probe: probe, FrontendPort: r.Port, BackendPort: r.Port,
+			Name: r.Name, Frontend: r.Frontend, Pool: lb.Pools[0], Probe: probe, FrontendPort: r.Port, BackendPort: r.unitPort(),
 		})
 	}
+	for unit := range pairRoles {
+		seed.NATRules = append(seed.NATRules, p.plan.natRules(lb, unit)...)
+	}
 	return nil
-}
-
-// neighbourPrefix begins the roles of the second pair's units in a story.
-const neighbourPrefix = "neighbour-"
-
-// neighbourOwn is what the second pair's file has of its own; the rest is as in
-// the story's. Both pairs are behind one load balancer.
-const neighbourOwn = `
-name: edge-neu
-units:
-  first:  { vm: lm3, address: 10.0.0.6, api: { port: 8443, secret: lm3-api } }
-  second: { vm: lm4, address: 10.0.0.7, api: { port: 8443, secret: lm4-api } }
-loadBalancers:
-  - name: ilb-edge
-    pools: [ neighbours ]
-    frontends: [ { name: vip2, address: 10.0.0.101 } ]
-    probe: { path: /, interval: 5s, threshold: 2 }
-    management: { wui: { first: 8441, second: 8442 }, ssh: { first: 221, second: 222 } }
-    rules:
-      - { name: neighbour-check, frontend: vip2, port: 8444 }
-      - { name: neighbour-https, frontend: vip2, port: 443, from: [ 0.0.0.0/0 ] }
-`
-
-// neighbourFile returns the second pair's file, with the units' certificates.
-func (s Scenario) neighbourFile(pins map[string]string) ([]byte, error) {
-	b, err := s.PairFile(nil)
-	if err != nil {
-		return nil, err
-	}
-	var doc, own map[string]any
-	if err := yaml.Unmarshal(b, &doc); err != nil {
-		return nil, fmt.Errorf("read the story's pair file: %w", err)
-	}
-	if err := yaml.Unmarshal([]byte(neighbourOwn), &own); err != nil {
-		return nil, fmt.Errorf("read the neighbour's part of the pair file: %w", err)
-	}
-	maps.Copy(doc, own)
-	for unit, pin := range pins {
-		set(doc, "units."+unit+".api.tls.sha256", pin)
-	}
-	return yaml.Marshal(doc)
 }

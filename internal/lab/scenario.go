@@ -45,12 +45,19 @@ type Scenario struct {
 	// Unproved leaves it to the story to have the lever proved; otherwise it was
 	// when the pair was set up.
 	Unproved bool `yaml:"unproved"`
-	// Neighbour puts a second pair behind the same load balancer, the units of
-	// which steps call neighbour-first and neighbour-second.
-	Neighbour bool `yaml:"neighbour"`
+	// Neighbours is how many other pairs are behind the same load balancer. Steps
+	// call their units by NeighbourPrefix, as neighbour-first.
+	Neighbours int `yaml:"neighbours"`
+	// Fresh is a world in which nothing stands in front of the pairs yet: there
+	// are machines and interfaces, but no load balancer, no public address and no
+	// security group.
+	Fresh bool `yaml:"fresh"`
 	// Workers is how many instances of the function app there are; one where
 	// nothing is said.
-	Workers int    `yaml:"workers"`
+	Workers int `yaml:"workers"`
+	// MaxMode is the program's setting TANDEM_MAX_MODE; nothing is lowered where
+	// nothing is said.
+	MaxMode string `yaml:"maxMode"`
 	Steps   []Step `yaml:"steps"`
 	Expect  Expect `yaml:"expect"`
 }
@@ -92,8 +99,11 @@ type Now struct {
 	Alarm string `yaml:"alarm"`
 	// Down lists the units that are set Down in the load balancer.
 	Down *[]string `yaml:"down"`
-	// NeighbourDown lists those of the second pair, as first and second.
+	// NeighbourDown lists those of the first neighbour, as first and second.
 	NeighbourDown *[]string `yaml:"neighbourDown"`
+	// Sync is whether the units' settings get through to each other on their sync
+	// port: open or blocked.
+	Sync string `yaml:"sync"`
 }
 
 // Expect is what must have come of the story when it ends.
@@ -112,6 +122,9 @@ type Expect struct {
 	Decisions []string `yaml:"decisions"`
 	// Never are rows that must not have won.
 	Never []string `yaml:"never"`
+	// Blind are the causes for which the program must not have trusted itself, in
+	// this order; others may stand between them.
+	Blind []string `yaml:"blind"`
 	// Writes is the most writes to Resource Manager; nil says nothing.
 	Writes *int `yaml:"writes"`
 	// Stored is the most decisions that may have been stored; nil says nothing.
@@ -182,14 +195,58 @@ func Find(name string) (Scenario, error) {
 	if err != nil {
 		return Scenario{}, err
 	}
-	names := make([]string, len(all))
-	for i, s := range all {
+	for _, s := range all {
 		if s.Name == name {
 			return s, nil
 		}
-		names[i] = s.Name
 	}
-	return Scenario{}, fmt.Errorf("story %q: expected one of %s", name, strings.Join(names, ", "))
+	return Scenario{}, fmt.Errorf("story %q: there is no such story among %d", name, len(all))
+}
+
+// NeighbourPrefix begins the roles of the nth neighbour's units in a story: those
+// of the first are neighbour-first and neighbour-second, those of the next one
+// neighbour-2-first and neighbour-2-second.
+func NeighbourPrefix(n int) string { return "neighbour" + neighbourSerial(n) + "-" }
+
+// neighbourSerial tells the neighbours' names apart.
+func neighbourSerial(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return fmt.Sprintf("-%d", n)
+}
+
+// Neighbour is the story as it is for its nth neighbour, counted from 1: the pair
+// file is as the story's, with units, addresses, a frontend and a pool of the
+// neighbour's own behind the same load balancer.
+func (s Scenario) Neighbour(n int) Scenario {
+	type fields = map[string]any
+	prefix, serial, frontend := NeighbourPrefix(n), neighbourSerial(n), fmt.Sprintf("vip%d", n+1)
+	own := fields{
+		"name": "edge-neu" + serial,
+		"loadBalancers": []any{fields{
+			"name": "ilb-edge", "pools": []any{"neighbours" + serial},
+			"frontends":  []any{fields{"name": frontend, "address": fmt.Sprintf("10.0.0.%d", 100+n)}},
+			"probe":      fields{"path": "/", "interval": "5s", "threshold": 2},
+			"management": fields{"wui": fields{"first": 8441, "second": 8442}, "ssh": fields{"first": 221, "second": 222}},
+			"rules": []any{
+				fields{"name": prefix + "check", "frontend": frontend, "port": 8444},
+				fields{"name": prefix + "https", "frontend": frontend, "port": 443, "from": []any{"0.0.0.0/0"}},
+			},
+		}},
+	}
+	for i, role := range pairRoles {
+		vm := fmt.Sprintf("lm%d", 1+2*n+i)
+		own["units."+role+".vm"] = vm
+		own["units."+role+".address"] = fmt.Sprintf("10.0.0.%d", 4+2*n+i)
+		own["units."+role+".api.secret"] = vm + "-api"
+	}
+	s.Pair = maps.Clone(s.Pair)
+	if s.Pair == nil {
+		s.Pair = map[string]any{}
+	}
+	maps.Copy(s.Pair, own)
+	return s
 }
 
 // With adds answers to open questions to the story's own.

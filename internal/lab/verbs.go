@@ -18,7 +18,7 @@ type verb struct {
 }
 
 // verbs are all that stories can do. Each is told in the transcript.
-var verbs = allOf(linkVerbs, unitVerbs, azureVerbs, programVerbs)
+var verbs = allOf(linkVerbs, unitVerbs, azureVerbs, editVerbs, programVerbs)
 
 func allOf(parts ...map[string]verb) map[string]verb {
 	all := map[string]verb{}
@@ -248,12 +248,21 @@ func (w *World) look(now Now) {
 	if now.NeighbourDown != nil && w.Options.Believed != nil {
 		w.lookNextDoor(*now.NeighbourDown)
 	}
+	if now.Sync != "" {
+		got := "blocked"
+		if w.syncs() {
+			got = "open"
+		}
+		if got != now.Sync {
+			w.fail(fmt.Sprintf("the sync port between the units is %s, expected %s", got, now.Sync))
+		}
+	}
 }
 
-// lookNextDoor compares which units of the second pair are set Down.
+// lookNextDoor compares which units of the first neighbour are set Down.
 func (w *World) lookNextDoor(want []string) {
 	if len(w.pairs) < 2 {
-		w.fail("neighbourDown: there is no neighbour: expected neighbour: true")
+		w.fail("neighbourDown: there is no neighbour: expected neighbours: 1")
 		return
 	}
 	if got := w.downOf(w.pairs[1]); !slices.Equal(got, want) {

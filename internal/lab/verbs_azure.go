@@ -23,7 +23,8 @@ var azureVerbs = map[string]verb{
 	"manager-late":      {"the next writes, all without times, succeed at once and take effect late; late 0s ends it", managerLate},
 	"manager-no-effect": {"the next writes succeed, and the load balancer never follows", managerNoEffect},
 	"manager-fails":     {"the next writes are accepted and end Failed", managerFails},
-	"edit-between":      {"right before the next writes with If-Match somebody else edits the load balancer", editBetween},
+	"manager-busy":      {"Resource Manager answers the next PUTs with 409: another operation is in progress", managerBusy},
+	"edit-between":      {"right before the next writes with If-Match somebody else edits the load balancer, or the resource of state, such as networkSecurityGroups/nsg-edge", editBetween},
 	"allocation-fails":  {"the next starts of VMs end with AllocationFailed", allocationFails},
 	"redeploy":          {"a person deploys the load balancers from a template, without admin states and tags", redeploy},
 	"set-admin":         {"a person sets the admin state of the unit to state, None, Up or Down, in every pool", on(setAdmin)},
@@ -82,9 +83,21 @@ func managerFails(w *World, st Step) {
 	})
 }
 
+func managerBusy(w *World, st Step) {
+	w.record.log("story", fmt.Sprintf("Resource Manager answers the next %d writes with 409: another operation is in progress", max(st.Times, 1)))
+	w.manager.Inject(arm.Fault{
+		Kind: arm.Answer, By: Tandem, Method: http.MethodPut, Count: st.Times, Status: http.StatusConflict, Code: "AnotherOperationInProgress",
+		Message: "Another operation on this or dependent resource is in progress.",
+	})
+}
+
 func editBetween(w *World, st Step) {
-	w.record.log("story", "somebody else will edit the load balancer right before "+writes(st.Times))
-	w.manager.Inject(arm.Fault{Kind: arm.Overtaken, By: Tandem, Rival: Person, Count: st.Times})
+	what, path := "the load balancer", w.plan.resource("Microsoft.Network/loadBalancers", "")
+	if st.State != "" {
+		what, path = st.State, w.networkResource(st.State)
+	}
+	w.record.log("story", "somebody else will edit "+what+" right before "+writes(st.Times))
+	w.manager.Inject(arm.Fault{Kind: arm.Overtaken, By: Tandem, Rival: Person, PathPrefix: path, Count: st.Times})
 }
 
 func allocationFails(w *World, st Step) {

@@ -384,7 +384,7 @@ func TestResourceManagerIsAway(t *testing.T) {
 }
 
 func TestAPersonSetsAdminStates(t *testing.T) {
-	inWorld(t, Scenario{Neighbour: true}, func(t *testing.T, w *World) {
+	inWorld(t, Scenario{Neighbours: 1}, func(t *testing.T, w *World) {
 		p := asProgram(t, w)
 		for _, tt := range []struct{ unit, state, want, neighbours, serving string }{
 			{"first", "Down", "Down None / first", "[]", "nobody"},
@@ -609,7 +609,7 @@ func TestEventsThatMeanNothing(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			inWorld(t, Scenario{Neighbour: true}, func(t *testing.T, w *World) {
+			inWorld(t, Scenario{Neighbours: 1}, func(t *testing.T, w *World) {
 				p := asProgram(t, w)
 				w.Do(tt.do)
 				time.Sleep(10 * time.Second)

@@ -30,11 +30,12 @@ var programVerbs = map[string]verb{
 	"freeze-before-write": {"the next write to Resource Manager, of the method in state, is held for that long before it leaves, and so is all else of its worker", toProgram(freezeBeforeWriteWords)},
 	"clock":               {"the wall clock of a worker steps by that much, back where it is negative", toProgram(clockWords)},
 
-	"store-down":   {"every request to the tables fails from now on; queues work", toProgram(fixed("the tables of the storage account cannot be reached"))},
-	"store-up":     {"the tables work again, as fast as before", toProgram(fixed("the tables of the storage account are well again"))},
-	"store-slow":   {"every request to the tables takes that much longer", toProgram(storeSlowWords)},
-	"store-fails":  {"the next requests to the tables fail with an unknown outcome; half of the writes are done", toProgram(storeFailsWords)},
-	"newer-record": {"the stored record of the pair is marked as only a newer release may read it", toProgram(fixed("a newer release writes the record of the pair, for newer readers only"))},
+	"store-down":     {"every request to the tables fails from now on; queues work", toProgram(fixed("the tables of the storage account cannot be reached"))},
+	"store-readonly": {"every write to the tables is refused from now on; reads and queues work", toProgram(fixed("the tables of the storage account can only be read"))},
+	"store-up":       {"the tables work again, as fast as before", toProgram(fixed("the tables of the storage account are well again"))},
+	"store-slow":     {"every request to the tables takes that much longer", toProgram(storeSlowWords)},
+	"store-fails":    {"the next requests to the tables fail with an unknown outcome; half of the writes are done", toProgram(storeFailsWords)},
+	"newer-record":   {"the stored record of the pair is marked as only a newer release may read it", toProgram(fixed("a newer release writes the record of the pair, for newer readers only"))},
 
 	"apply":   {"the operator applies the pair file with the changes of set, which stay", operates(applyWords)},
 	"pause":   {"the operator pauses the pair for that long, with state: first or second for the maintenance of that unit, or with state: all every pair", operates(named("pauses"))},
@@ -42,6 +43,7 @@ var programVerbs = map[string]verb{
 	"approve": {"the operator approves the plan that waits", operates(named("approves the plan of"))},
 	"ack":     {"the operator acknowledges what blocks the pair", operates(named("acknowledges"))},
 	"prove":   {"the operator proves the lever on the pair's load balancer", operates(named("proves the lever of"))},
+	"write":   {"the operator has written what the pair's plan shows", operates(named("has written what the plan shows for"))},
 	"remove":  {"the operator removes the pair", operates(named("removes"))},
 }
 

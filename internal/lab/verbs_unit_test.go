@@ -471,7 +471,7 @@ func TestAStoryInWhichAnAccountIsLockedFails(t *testing.T) {
 }
 
 func TestTwoPairsBehindOneLoadBalancer(t *testing.T) {
-	inWorld(t, Scenario{Neighbour: true}, func(t *testing.T, w *World) {
+	inWorld(t, Scenario{Neighbours: 1}, func(t *testing.T, w *World) {
 		health := func(rule string) string {
 			var out []string
 			for _, h := range w.path.Health(w.plan.loadBalancerID(0), rule) {
@@ -509,7 +509,7 @@ func TestTwoPairsBehindOneLoadBalancer(t *testing.T) {
 }
 
 func TestTheNeighboursAdminStatesAreItsOwn(t *testing.T) {
-	inWorld(t, Scenario{Neighbour: true}, func(t *testing.T, w *World) {
+	inWorld(t, Scenario{Neighbours: 1}, func(t *testing.T, w *World) {
 		none, theirs := []string{}, []string{"second"}
 		w.Do(Step{Expect: &Now{Down: &none, NeighbourDown: &none}})
 		setDown(t, w, "neighbours", "lm4")
@@ -570,7 +570,7 @@ func setDown(t *testing.T, w *World, pool, machine string) {
 
 func TestPairFilesAreOfTheirPairs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, err := New(Scenario{Neighbour: true, Pair: map[string]any{"mode": "observe"}}, Options{Seed: 1})
+		w, err := New(Scenario{Neighbours: 1, Pair: map[string]any{"mode": "observe"}}, Options{Seed: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -598,7 +598,7 @@ func TestPairFilesAreOfTheirPairs(t *testing.T) {
 func TestTheSameSeedTellsTheSameStoryOfTwoPairs(t *testing.T) {
 	var told []string
 	for range 3 {
-		inWorld(t, Scenario{Neighbour: true}, func(t *testing.T, w *World) {
+		inWorld(t, Scenario{Neighbours: 1}, func(t *testing.T, w *World) {
 			for _, st := range []Step{
 				{Do: "flap", Unit: "first", Every: 5 * time.Second},
 				{Do: "application-down"},

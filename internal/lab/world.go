@@ -45,14 +45,17 @@ var (
 	appAddr      = netip.MustParseAddr("203.0.113.20")
 	identityAddr = netip.MustParseAddr("169.254.129.1")
 	clientAddr   = netip.MustParseAddr("10.0.0.200")
+	internetAddr = netip.MustParseAddr("192.0.2.200") // of the client where the frontend is public
 	workerAddr   = netip.MustParseAddr("10.0.1.4")
 )
 
-// Tandem is the principal under which the program acts on Resource Manager, and
-// Person the one who clicks in the portal.
+// Tandem is the principal under which the program acts on Resource Manager,
+// Person the one who clicks in the portal, and Pipeline the one that deploys
+// infrastructure code.
 var (
-	Tandem = arm.Principal{AppID: "00000000-0000-0000-0000-0000000000bb", ObjectID: "00000000-0000-0000-0000-0000000000cc", Name: "tandem"}
-	Person = arm.Principal{ObjectID: "00000000-0000-0000-0000-0000000000dd", Name: "operator@example.com"}
+	Tandem   = arm.Principal{AppID: "00000000-0000-0000-0000-0000000000bb", ObjectID: "00000000-0000-0000-0000-0000000000cc", Name: "tandem"}
+	Person   = arm.Principal{ObjectID: "00000000-0000-0000-0000-0000000000dd", Name: "operator@example.com"}
+	Pipeline = arm.Principal{AppID: "00000000-0000-0000-0000-0000000000ee", ObjectID: "00000000-0000-0000-0000-0000000000ff", Name: "pipeline"}
 )
 
 // phase gives every actor its own microseconds, so that no two timers fire in
@@ -69,8 +72,7 @@ const (
 	actorHost
 	actorClient
 	actorStory
-	actorNeighbourFirst
-	actorNeighbourSecond
+	actorNeighbours // two for each pair
 )
 
 // Program is what a story brings along of the program under test: the staged
@@ -162,13 +164,14 @@ func New(sc Scenario, o Options) (*World, error) {
 }
 
 // readPlans reads the pair files of the world. A step names the units of the
-// second pair by roles of their own; so does the plan.
+// neighbours by roles of their own; so does the plan.
 func (w *World) readPlans() error {
 	pairs := []*pairOf{{file: w.Scenario.PairFile, actors: [2]int{actorFirst, actorSecond}, seed: 0, active: w.Scenario.Active}}
-	if w.Scenario.Neighbour {
+	for n := range w.Scenario.Neighbours {
+		actor := actorNeighbours + 2*n
 		pairs = append(pairs, &pairOf{
-			prefix: neighbourPrefix, file: w.Scenario.neighbourFile,
-			actors: [2]int{actorNeighbourFirst, actorNeighbourSecond}, seed: 8,
+			prefix: NeighbourPrefix(n + 1), file: w.Scenario.Neighbour(n + 1).PairFile,
+			actors: [2]int{actor, actor + 1}, seed: 8 + uint64(n)<<32,
 		})
 	}
 	for _, p := range pairs {
@@ -258,26 +261,22 @@ func APIKey(secret string) string { return "lab-key-of-" + secret }
 // buildAzure makes the load balancer's data path and Resource Manager with the
 // pair's resources in it.
 func (w *World) buildAzure() error {
-	w.outside = w.net.Host("client", clientAddr)
+	w.outside = w.net.Host("client", w.plan.clientAddress())
 	b := w.behaviour
 	b.dataplane.Seed, b.dataplane.Phase = w.Options.Seed*10+2, phase(actorDataPath)
-	b.dataplane.ClientHost = func(a netip.Addr) *network.Host {
-		if a == clientAddr {
-			return w.outside
-		}
-		return nil
-	}
+	b.dataplane.ClientHost = w.hostAt
 	w.path = dataplane.New(w.net, b.dataplane, w.record.to("load balancer"))
 	b.arm.Phase = phase(actorManager)
 	manager, err := arm.New(arm.Config{
-		Subscriptions: []string{w.plan.Azure.Subscription}, Seed: w.Options.Seed*10 + 3, Options: b.arm,
+		Subscriptions: []string{w.plan.Azure.Subscription}, ResourceGroups: []string{w.plan.Azure.ResourceGroup},
+		Seed: w.Options.Seed*10 + 3, Options: b.arm,
 		Log: w.record.to("azure"), OnEvent: w.resourceEvent, OnPower: w.power,
 	}, w.path)
 	if err != nil {
 		return err
 	}
 	w.manager = manager
-	if err := w.seed(); err != nil {
+	if err := w.deploy(); err != nil {
 		return err
 	}
 	identity, err := arm.NewIdentity(arm.IdentityConfig{Secret: IdentitySecret, System: Tandem})
@@ -334,39 +333,8 @@ func (b beforeAnswer) WriteHeader(status int) {
 	b.ResponseWriter.WriteHeader(status)
 }
 
-// seed puts the load balancers, interfaces and machines of the pairs into
-// Resource Manager.
-func (w *World) seed() error {
-	var balancers []arm.LoadBalancer
-	for _, p := range w.pairs {
-		var err error
-		if balancers, err = p.addBalancers(balancers); err != nil {
-			return err
-		}
-	}
-	for _, lb := range balancers {
-		if err := w.manager.SeedLoadBalancer(lb); err != nil {
-			return err
-		}
-	}
-	for _, p := range w.pairs {
-		for _, role := range pairRoles {
-			vm, nic := p.plan.vmID(role), p.plan.nicID(role)
-			if err := w.manager.SeedVM(arm.VM{ID: vm, Interfaces: []string{nic}}); err != nil {
-				return err
-			}
-			if err := w.manager.SeedNIC(arm.NIC{ID: nic, VM: vm, Address: p.plan.Units[role].Address, Pools: p.plan.poolIDs()}); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 func (w *World) buildClient() error {
-	lb := w.plan.LoadBalancers[0]
-	port := w.plan.servicePorts()[0]
-	w.client = newClient(w.outside, netip.AddrPortFrom(lb.Frontends[0].Address, uint16(port)), phase(actorClient), w.record.to("client"))
+	w.client = newClient(w.outside, w.service, phase(actorClient), w.record.to("client"))
 	for n, addr := 0, workerAddr; n < max(w.Scenario.Workers, 1); n, addr = n+1, addr.Next() {
 		w.machines = append(w.machines, w.net.Host(workerName(n), addr))
 		w.workers = append(w.workers, addr)
@@ -374,6 +342,17 @@ func (w *World) buildClient() error {
 	w.app = w.net.Host("function app", appAddr)
 	w.net.Name(AppName, appAddr)
 	return nil
+}
+
+// service is where the client sends its requests: the first published port of
+// the first frontend. A public address is there once its resource is.
+func (w *World) service() (netip.AddrPort, bool) {
+	f, port := w.plan.LoadBalancers[0].Frontends[0], uint16(w.plan.published()[0].Port)
+	if f.PublicIP == "" {
+		return netip.AddrPortFrom(f.Address, port), true
+	}
+	addr, known := w.manager.PublicAddress(w.plan.publicIPID(f.PublicIP))
+	return netip.AddrPortFrom(addr, port), known
 }
 
 // serve answers HTTP on a host of the network.
@@ -526,8 +505,8 @@ func (w *World) Outage() Outage { return w.client.measured() }
 // PairFile is the story's pair file, with the pins of the units' certificates.
 func (w *World) PairFile() []byte { return w.pairs[0].pinned }
 
-// PairFiles are the pair files of the world, that of PairFile first and the
-// neighbour's, where there is one, second.
+// PairFiles are the pair files of the world, that of PairFile first and then the
+// neighbours'.
 func (w *World) PairFiles() []PairFile {
 	var out []PairFile
 	for _, p := range w.pairs {

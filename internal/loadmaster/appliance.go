@@ -15,16 +15,22 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// refusalRests are how long credentials rest after so many failed logins in a
-// row. Units lock the account after three by default (parameter
-// sessionmaxfailattempts), which would keep people out too, so a second try
-// comes after a boot would be over, in which units refuse good credentials as
-// well, and a third one is hardly ever made. Other credentials, from a changed
-// secret, are tried at once.
-var refusalRests = []time.Duration{2 * time.Minute, time.Hour, lastRefusal}
-
 const (
-	lastRefusal = 24 * time.Hour
+	// refusalRest is how long a Client itself keeps credentials back that a unit
+	// refused, since somebody asked last and whatever came before. It only bridges
+	// the time until the refusal stands in the pair's record: how long credentials
+	// rest is counted there (pair.Refusal), for all processes alike, and there a
+	// person ends it. If more were remembered here, that word would not be heard.
+	// So credentials of another secret do not wait here, but for the record they do.
+	refusalRest = 2 * time.Minute
+
+	// bothRefused is the rest that is asked for where one attempt failed in both
+	// APIs, which is two logins. Units lock the account after three by default
+	// (parameter sessionmaxfailattempts), which would keep people out too.
+	bothRefused = time.Hour
+
+	// longestWait bounds what a unit may ask for by Retry-After.
+	longestWait = 24 * time.Hour
 
 	// callsPerSecond and callBurst keep a unit's limit of 30 calls in three
 	// seconds, over which it drops connections (loadmaster.md 0.1 item 4): at
@@ -81,9 +87,8 @@ type oldAPI struct {
 
 // refusal remembers that some credentials were refused.
 type refusal struct {
-	key    uint64
-	until  time.Time
-	failed int // logins in a row
+	key   uint64
+	until time.Time
 }
 
 // facts are what changes rarely, so that a report need not read it each time.
@@ -202,32 +207,28 @@ func (a *appliance) forgetOldAPI() {
 	a.oldAPI = oldAPI{}
 }
 
-// refused returns how long these credentials must not be tried again.
+// refused returns how long these credentials must not be tried again. Who asks
+// while they rest does not know of the refusal, so the rest begins anew: as long
+// as the record cannot be stored, each look asks, and nothing is tried.
 func (a *appliance) refused(key uint64, now time.Time) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.refusal.key != key {
+	if a.refusal.key != key || !now.Before(a.refusal.until) {
 		return 0
 	}
-	return max(0, a.refusal.until.Sub(now))
+	a.refusal.until = now.Add(refusalRest)
+	return refusalRest
 }
 
-// refuse counts failed logins with these credentials and keeps them back for a
-// time that grows with them. Refusals of calls that ran side by side count as
-// one.
-func (a *appliance) refuse(key uint64, failed int, now time.Time) time.Duration {
+// refuse keeps credentials back that were refused, and returns for how long.
+// Refusals of calls that ran side by side count as one.
+func (a *appliance) refuse(key uint64, now time.Time) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch {
-	case a.refusal.key != key:
-		a.refusal = refusal{key: key}
-	case now.Before(a.refusal.until):
-		return a.refusal.until.Sub(now)
+	if a.refusal.key != key || !now.Before(a.refusal.until) {
+		a.refusal = refusal{key: key, until: now.Add(refusalRest)}
 	}
-	a.refusal.failed += failed
-	rest := refusalRests[min(a.refusal.failed, len(refusalRests))-1]
-	a.refusal.until = now.Add(rest)
-	return rest
+	return a.refusal.until.Sub(now)
 }
 
 // accept forgets refusals: the unit took credentials, in this API.

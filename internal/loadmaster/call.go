@@ -51,7 +51,7 @@ func (s *session) fallBack(ctx context.Context, c command, refused answer) (elem
 	a, err := s.try(ctx, v1, c)
 	if err != nil {
 		if refused.code == http.StatusUnauthorized {
-			s.unit.refuse(s.key, 1, time.Now())
+			s.unit.refuse(s.key, time.Now())
 		}
 		return element{}, err
 	}
@@ -68,7 +68,7 @@ func (s *session) fallBack(ctx context.Context, c command, refused answer) (elem
 
 // turnedAway ends a call that no API took; other is the code with which the API
 // tried before turned it away. Each 401 is a failed login, after which these
-// credentials rest.
+// credentials rest: here for a moment, and as the error says in the pair's record.
 func (s *session) turnedAway(c command, d dialect, a answer, other int) error {
 	failed := 0
 	for _, code := range []int{a.code, other} {
@@ -80,7 +80,10 @@ func (s *session) turnedAway(c command, d dialect, a answer, other int) error {
 		return s.verdict(c, d, a)
 	}
 	a.code = http.StatusUnauthorized
-	after := s.unit.refuse(s.key, failed, time.Now())
+	after := s.unit.refuse(s.key, time.Now())
+	if failed > 1 {
+		after = bothRefused
+	}
 	return &pair.Waiting{Err: s.verdict(c, d, a), After: after}
 }
 
@@ -151,7 +154,7 @@ func (s *session) send(ctx context.Context, d dialect, c command) (answer, error
 		return answer{}, s.unreadable(c, s.shown(err.Error()))
 	}
 	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds > 0 {
-		a.after = min(time.Duration(seconds)*time.Second, lastRefusal)
+		a.after = min(time.Duration(seconds)*time.Second, longestWait)
 	}
 	return a, nil
 }

@@ -658,40 +658,41 @@ func TestRefusedCredentialsRest(t *testing.T) {
 		return unit.answer(c)
 	}
 	inBubble(t, strict, func(t *testing.T, w *world) {
-		for i, rest := range []time.Duration{time.Hour, 24 * time.Hour, 24 * time.Hour} { // each tries both APIs: two logins
+		for i := range 3 { // as if the record never knew of it, or a person cleared it each time
 			w.forget()
 			_, err := w.client.Report(t.Context(), w.pair)
-			if after := pair.RetryAfter(err, 0); !errors.Is(err, pair.ErrRefused) || after != rest {
-				t.Fatalf("refusal %d: got %v, wait %v; want ErrRefused, wait %v", i, err, after, rest)
+			if after := pair.RetryAfter(err, 0); !errors.Is(err, pair.ErrRefused) || after != time.Hour {
+				t.Fatalf("refusal %d: got %v, wait %v; want ErrRefused, wait an hour after two logins", i, err, after)
 			}
 			if got := w.asked(); !slices.Equal(got, []string{"v2 get boottime", "v1 get boottime"}) {
 				t.Fatalf("refusal %d: got calls %q", i, got)
 			}
-			time.Sleep(rest - time.Second)
+			time.Sleep(2*time.Minute - time.Second)
 			w.forget()
 			err = w.client.Reboot(t.Context(), w.pair)
-			if !errors.Is(err, pair.ErrRefused) || len(w.asked()) != 0 || pair.RetryAfter(err, 0) != time.Second {
+			if !errors.Is(err, pair.ErrRefused) || len(w.asked()) != 0 || pair.RetryAfter(err, 0) != 2*time.Minute {
 				t.Fatalf("while resting: got %v after %q, want ErrRefused and no call", err, w.asked())
 			}
-			time.Sleep(time.Second)
+			time.Sleep(2 * time.Minute) // since it was asked last
 		}
 		if _, err := w.client.Report(t.Context(), w.pair); !errors.Is(err, pair.ErrRefused) {
 			t.Fatal(err)
 		}
 		w.secrets.set(good)
 		if _, err := w.client.Report(t.Context(), w.pair); err != nil {
-			t.Errorf("other credentials have to wait: %v", err)
+			t.Errorf("other credentials wait for those before: %v", err)
 		}
 		w.secrets.set(withKey)
 		if _, err := w.client.Report(t.Context(), w.pair); pair.RetryAfter(err, 0) != 2*time.Minute {
-			t.Errorf("after a success the rest begins anew: %v", err)
+			t.Errorf("one login asks for a rest of two minutes: %v", err)
 		}
 	})
 }
 
-// TestAnAccountIsNotLocked: a unit that took the JSON API refuses the key from
-// now on. Each try is one login, and within an hour there are two.
-func TestAnAccountIsNotLocked(t *testing.T) {
+// TestOneTryIsOneLogin: a unit that took the JSON API refuses the key from now
+// on. The XML API is not tried, and nothing is tried while others ask who do not
+// know of the refusal, as where the record cannot be stored.
+func TestOneTryIsOneLogin(t *testing.T) {
 	unit := newHealthy()
 	rotated := false
 	inBubble(t, func(c call) reply {
@@ -706,13 +707,17 @@ func TestAnAccountIsNotLocked(t *testing.T) {
 		rotated = true
 		w.forget()
 		for range 3600 / 15 {
-			if _, err := w.client.Report(t.Context(), w.pair); !errors.Is(err, pair.ErrRefused) {
-				t.Fatal(err)
+			if _, err := w.client.Report(t.Context(), w.pair); !errors.Is(err, pair.ErrRefused) || pair.RetryAfter(err, 0) != 2*time.Minute {
+				t.Fatalf("got %v, want ErrRefused and a rest of two minutes", err)
 			}
 			time.Sleep(15 * time.Second)
 		}
-		if got := w.asked(); !slices.Equal(got, []string{"v2 get boottime", "v2 get boottime"}) {
-			t.Errorf("calls in an hour: %q, want two logins", got)
+		if got := w.asked(); !slices.Equal(got, []string{"v2 get boottime"}) {
+			t.Errorf("calls in an hour: %q, want one login", got)
+		}
+		time.Sleep(2 * time.Minute)
+		if _, err := w.client.Report(t.Context(), w.pair); !errors.Is(err, pair.ErrRefused) || len(w.asked()) != 2 {
+			t.Errorf("got %v after %q, want another try two minutes after the last question", err, w.asked())
 		}
 	})
 }
@@ -722,12 +727,17 @@ func TestRefusalsOfOneMomentCountAsOne(t *testing.T) {
 		var all sync.WaitGroup
 		for range 2 {
 			all.Go(func() {
-				if _, err := w.client.HAParameters(t.Context(), w.pair); pair.RetryAfter(err, 0) != time.Hour {
-					t.Errorf("got %v, want a rest of an hour, as after two failed logins", err)
+				if _, err := w.client.HAParameters(t.Context(), w.pair); !errors.Is(err, pair.ErrRefused) || pair.RetryAfter(err, 0) == 0 {
+					t.Errorf("got %v, want ErrRefused and a rest", err)
 				}
 			})
 		}
 		all.Wait()
+		time.Sleep(2 * time.Minute)
+		w.forget()
+		if _, err := w.client.HAParameters(t.Context(), w.pair); !errors.Is(err, pair.ErrRefused) || len(w.asked()) == 0 {
+			t.Errorf("got %v after %q, want a try as two minutes after one refusal", err, w.asked())
+		}
 	})
 }
 

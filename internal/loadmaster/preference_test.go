@@ -200,7 +200,7 @@ func TestPreferKeepsTheLimits(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.forget()
-			if _, err := w.client.Prefer(t.Context(), w.pair, pair.PreferNone); !errors.Is(err, pair.ErrRefused) || pair.RetryAfter(err, 0) != time.Hour || len(w.asked()) != 0 {
+			if _, err := w.client.Prefer(t.Context(), w.pair, pair.PreferNone); !errors.Is(err, pair.ErrRefused) || pair.RetryAfter(err, 0) != 2*time.Minute || len(w.asked()) != 0 {
 				t.Errorf("got %v after %q, want ErrRefused with a time and no call", err, w.asked())
 			}
 		})

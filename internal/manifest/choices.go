@@ -22,6 +22,10 @@ func choices(t reflect.Type) []string {
 		return words(pair.HTTP, pair.HTTPS)
 	case reflect.TypeFor[pair.Forwards]():
 		return words(pair.ForwardsYes, pair.ForwardsNo, pair.ForwardsUnknown)
+	case reflect.TypeFor[pair.Persistence]():
+		return words(pair.PersistNone, pair.PersistSourceIP, pair.PersistSourceIPProtocol)
+	case reflect.TypeFor[pair.Membership]():
+		return words(pair.ByInterface, pair.ByAddress)
 	case reflect.TypeFor[pair.Consent]():
 		return words(pair.Never, pair.Ask, pair.Allowed)
 	default:

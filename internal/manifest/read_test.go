@@ -186,7 +186,7 @@ func TestReadRefusesForms(t *testing.T) {
 			`pair.yaml:3: field "name": 42: expected text of at most 40 characters that matches ^[a-z][a-z0-9]*(-[a-z0-9]+)*$, in quotes`,
 		}},
 		{"an unknown key is answered with the one that was meant", "pools: [ pool ]", "pols: [ pool ]", []string{
-			`pair.yaml:10: field "loadBalancers[0].pols": unknown key: expected one of name, pools, frontends, probe, management, rules, centralPairAwareness (did you mean "pools"?)`,
+			`pair.yaml:10: field "loadBalancers[0].pols": unknown key: expected one of name, pools, members, frontends, probe, management, rules, centralPairAwareness (did you mean "pools"?)`,
 		}},
 		{"what an unknown key holds is not shown", "secret: lm1-api", "secret: lm1-api, password: hunter2", []string{
 			`pair.yaml:6: field "units.first.api.password": unknown key: expected one of port, secret, tls, caFile`,
@@ -263,10 +263,10 @@ func TestReadRefusesForms(t *testing.T) {
 			`pair.yaml:1: unknown anchor 'x' referenced: expected valid YAML`,
 		}},
 		{"a merge key is an unknown key", "pools: [ pool ]", "pools: &p [ pool ]\n    <<: *p", []string{
-			`pair.yaml:11: field "loadBalancers[0].<<": unknown key: expected one of name, pools, frontends, probe, management, rules, centralPairAwareness`,
+			`pair.yaml:11: field "loadBalancers[0].<<": unknown key: expected one of name, pools, members, frontends, probe, management, rules, centralPairAwareness`,
 		}},
 		{"a key that is no text is refused", "pools: [ pool ]", "pools: [ pool ]\n    ? [ a ]\n    : b", []string{
-			`pair.yaml:11: field "loadBalancers[0]": a key that is not plain text: expected one of name, pools, frontends, probe, management, rules, centralPairAwareness`,
+			`pair.yaml:11: field "loadBalancers[0]": a key that is not plain text: expected one of name, pools, members, frontends, probe, management, rules, centralPairAwareness`,
 		}},
 		{"a secret that stands in the file by mistake is not shown", "secret: lm1-api", "secret: bal:hunter2", []string{
 			`pair.yaml:6: field "units.first.api.secret": [redacted]: expected the name of a secret, never the secret itself: letters, digits and '-', starting with a letter`,

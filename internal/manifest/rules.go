@@ -133,6 +133,9 @@ func (c *checker) securityGroup(d pair.Definition) {
 	if g.Name == "" && len(g.ManagementFrom) > 0 {
 		c.refuse("securityGroup.managementFrom", g.ManagementFrom, "securityGroup.name with it, because the networks are let in by that group")
 	}
+	if g.Name == "" && g.GuidePorts {
+		c.refuse("securityGroup.guidePorts", g.GuidePorts, "securityGroup.name with it, because the rules are written to that group")
+	}
 	c.networks("securityGroup.managementFrom", g.ManagementFrom)
 }
 

@@ -158,9 +158,33 @@ func TestRules(t *testing.T) {
 			"a frontend's address is not a unit's", func(d *pair.Definition, lb *pair.LoadBalancer) { lb.Frontends[0].Address = d.Units.Second.Address },
 			"loadBalancers[0].frontends[0].address", "the second unit has this one",
 		},
+		{"an IPv6 frontend stands beside an IPv4 one, with a pool of its own", func(_ *pair.Definition, lb *pair.LoadBalancer) {
+			lb.Pools = []string{"pool", "pool-v6"}
+			lb.Frontends = append(lb.Frontends, pair.Frontend{Name: "vip6", Address: addr("fd00::1")})
+			lb.Rules = append(lb.Rules, pair.Rule{Name: "https6", Frontend: "vip6", Port: 443, Pool: "pool-v6"})
+		}, "", ""},
+		{"a pool has one address family", func(_ *pair.Definition, lb *pair.LoadBalancer) {
+			lb.Frontends = append(lb.Frontends, pair.Frontend{Name: "vip6", Address: addr("fd00::1")})
+			lb.Rules = append(lb.Rules, pair.Rule{Name: "https6", Frontend: "vip6", Port: 443})
+		}, "loadBalancers[0].rules[1].pool", "rules[0] uses pool for the other address family"},
+		{"a public IPv6 address is said to be one", func(_ *pair.Definition, lb *pair.LoadBalancer) {
+			lb.Pools = []string{"pool", "pool-v6"}
+			lb.Frontends = []pair.Frontend{{Name: "vip", PublicIP: "pip"}, {Name: "vip6", PublicIP: "pip6", IPv6: true}}
+			lb.Rules = append(lb.Rules, pair.Rule{Name: "https6", Frontend: "vip6", Port: 443, Pool: "pool-v6", FloatingIP: true})
+		}, "", ""},
 		{
-			"a frontend's address is of the units' family", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Frontends[0].Address = addr("fd00::1") },
-			"loadBalancers[0].frontends[0].address", "same family",
+			"an address shows its family itself", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Frontends[0].IPv6 = true },
+			"loadBalancers[0].frontends[0].ipv6", "publicIP with it",
+		},
+		{"an internal frontend has no floating IP for IPv6", func(_ *pair.Definition, lb *pair.LoadBalancer) {
+			lb.Frontends[0].Address, lb.Rules[0].FloatingIP = addr("fd00::1"), true
+		}, "loadBalancers[0].rules[0].floatingIP", "no floating IP for IPv6"},
+		{"a public address is in no subnet", func(_ *pair.Definition, lb *pair.LoadBalancer) {
+			lb.Frontends[0] = pair.Frontend{Name: "vip", PublicIP: "pip", Subnet: "default"}
+		}, "loadBalancers[0].frontends[0].subnet", "no subnet beside publicIP"},
+		{
+			"a subnet's name is no path", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Frontends[0].Subnet = "a/b" },
+			"loadBalancers[0].frontends[0].subnet", "a name that Azure takes",
 		},
 		{"frontends have names of their own", func(_ *pair.Definition, lb *pair.LoadBalancer) {
 			lb.Frontends = append(lb.Frontends, pair.Frontend{Name: "vip", Address: addr("10.0.0.101")})
@@ -206,6 +230,28 @@ func TestRules(t *testing.T) {
 			lb.Frontends = append(lb.Frontends, pair.Frontend{Name: "vip2", Address: addr("10.0.0.101")})
 			lb.Rules = append(lb.Rules, pair.Rule{Name: "b", Frontend: "vip2", Port: 443})
 		}, "loadBalancers[0].rules[1].port", "rules[0] leads to this one"},
+		{"floating IP lets two frontends lead to one port", func(_ *pair.Definition, lb *pair.LoadBalancer) {
+			lb.Frontends = append(lb.Frontends, pair.Frontend{Name: "vip2", Address: addr("10.0.0.101")})
+			lb.Rules[0].FloatingIP = true
+			lb.Rules = append(lb.Rules, pair.Rule{Name: "b", Frontend: "vip2", Port: 443, FloatingIP: true})
+		}, "", ""},
+		{"floating IP does not let one frontend lead twice to one port", func(_ *pair.Definition, lb *pair.LoadBalancer) {
+			lb.Rules[0].FloatingIP = true
+			lb.Rules = append(lb.Rules, pair.Rule{Name: "b", Frontend: "vip", Port: 444, BackendPort: 443, FloatingIP: true})
+		}, "loadBalancers[0].rules[1].backendPort", "rules[0] leads to this one with the same address"},
+		{
+			"a rule names a pool of its load balancer", func(_ *pair.Definition, lb *pair.LoadBalancer) { lb.Rules[0].Pool = "pol" },
+			"loadBalancers[0].rules[0].pool", "a pool of this load balancer: pool",
+		},
+		{"Azure does not forget a connection before four minutes", func(_ *pair.Definition, lb *pair.LoadBalancer) {
+			lb.Rules[0].IdleTimeout = pair.Duration(3 * time.Minute)
+		}, "loadBalancers[0].rules[0].idleTimeout", "4m to 100m"},
+		{"Azure forgets a connection after a hundred minutes", func(_ *pair.Definition, lb *pair.LoadBalancer) {
+			lb.Rules[0].IdleTimeout = pair.Duration(101 * time.Minute)
+		}, "loadBalancers[0].rules[0].idleTimeout", "4m to 100m"},
+		{"Azure counts idle time in minutes", func(_ *pair.Definition, lb *pair.LoadBalancer) {
+			lb.Rules[0].IdleTimeout = pair.Duration(4*time.Minute + 30*time.Second)
+		}, "loadBalancers[0].rules[0].idleTimeout", "whole minutes"},
 		{"two frontends may lead to two ports", func(_ *pair.Definition, lb *pair.LoadBalancer) {
 			lb.Frontends = append(lb.Frontends, pair.Frontend{Name: "vip2", Address: addr("10.0.0.101")})
 			lb.Rules = append(lb.Rules, pair.Rule{Name: "b", Frontend: "vip2", Port: 443, BackendPort: 4443})
@@ -255,17 +301,32 @@ func TestRules(t *testing.T) {
 			lb.Management.SSH.First = 221
 			lb.Rules = append(lb.Rules, pair.Rule{Name: "ssh", Frontend: "vip", Port: 2222, BackendPort: 22})
 		}, "loadBalancers[0].rules[1].backendPort", "management.ssh leads to this one"},
-		{"Kemp 360 Central and NAT rules cannot share the web interface", func(_ *pair.Definition, lb *pair.LoadBalancer) {
+		{"Kemp 360 Central takes the web interface from NAT rules, which is not a mistake", func(_ *pair.Definition, lb *pair.LoadBalancer) {
 			lb.Management.WUI, lb.CentralPairAwareness = pair.PortPair{First: 8441, Second: 8442}, true
-		}, "loadBalancers[0].centralPairAwareness", "no management.wui"},
+		}, "", ""},
+		{"Kemp 360 Central reaches both units on one port", func(d *pair.Definition, lb *pair.LoadBalancer) {
+			d.Units.Second.API.Port, lb.CentralPairAwareness = 9443, true
+		}, "loadBalancers[0].centralPairAwareness", "the same api.port on both units"},
+		{"a written rule cannot take Kemp 360 Central's frontend port", func(_ *pair.Definition, lb *pair.LoadBalancer) {
+			lb.CentralPairAwareness = true
+			lb.Rules = append(lb.Rules, pair.Rule{Name: "wui", Frontend: "vip", Port: 8443, BackendPort: 9443})
+		}, "loadBalancers[0].rules[1].port", "centralPairAwareness has this one on the same frontend"},
+		{"a NAT port is not Kemp 360 Central's", func(_ *pair.Definition, lb *pair.LoadBalancer) {
+			lb.CentralPairAwareness, lb.Management.SSH.First = true, 8443
+		}, "loadBalancers[0].management.ssh.first", "centralPairAwareness has this one"},
 		{"a written rule cannot take Kemp 360 Central's port", func(_ *pair.Definition, lb *pair.LoadBalancer) {
 			lb.CentralPairAwareness = true
-			lb.Rules = append(lb.Rules, pair.Rule{Name: "wui", Frontend: "vip", Port: 8443})
-		}, "loadBalancers[0].rules[1].port", "centralPairAwareness leads to this one"},
+			lb.Rules = append(lb.Rules, pair.Rule{Name: "wui", Frontend: "vip", Port: 9443, BackendPort: 8443})
+		}, "loadBalancers[0].rules[1].backendPort", "centralPairAwareness leads to this one"},
 
 		{"networks for management need their group", func(d *pair.Definition, _ *pair.LoadBalancer) {
 			d.SecurityGroup.ManagementFrom = []netip.Prefix{prefix("10.0.0.0/24")}
 		}, "securityGroup.managementFrom", "securityGroup.name with it"},
+
+		{
+			"the guide's rules for NAT ports need their group", func(d *pair.Definition, _ *pair.LoadBalancer) { d.SecurityGroup.GuidePorts = true },
+			"securityGroup.guidePorts", "securityGroup.name with it",
+		},
 
 		{"checks have names of their own", func(d *pair.Definition, _ *pair.LoadBalancer) {
 			d.Checks = []pair.Check{{Name: "a", Port: 443}, {Name: "a", Port: 80}}

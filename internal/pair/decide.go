@@ -166,10 +166,27 @@ func (d *Decision) learn(in *Input) {
 	for _, r := range Roles {
 		d.learnOf(in, r)
 	}
+	d.learnLanded(in)
 	d.learnDrift(in.Observation.Drift)
 	if !unread(&in.Definition, &in.Observation) {
-		if f := foreign(&in.Definition, &d.Record, &in.Observation); f != d.Record.Foreign {
+		f := foreign(&in.Definition, &d.Record, &in.Observation)
+		for _, u := range d.Record.Units {
+			f = f || u.Probed.Foreign != AdminUnknown // rule health is not read each time
+		}
+		if f != d.Record.Foreign {
 			d.Record.Foreign, d.Changed = f, true
+		}
+	}
+}
+
+// learnLanded notes that a fence is in place which control gave up to wait for: the
+// document reads it, and so does the load balancer's own view.
+func (d *Decision) learnLanded(in *Input) {
+	for n, h := range d.Record.Admin {
+		u := in.Definition.Units.Of(h.Unit)
+		if h.Fence() && !h.Landed && adminSeen(&in.Observation, h.LoadBalancer, h.Pool, u) == h.State && adminShown(&in.Observation, h.LoadBalancer, u) == h.State {
+			d.Record.Admin = slices.Clone(d.Record.Admin)
+			d.Record.Admin[n].Landed, d.Changed = true, true
 		}
 	}
 }
@@ -210,6 +227,7 @@ func (d *Decision) learnOf(in *Input, r Role) {
 		u.Refusal, d.Changed = nil, true
 	}
 	p, read := probed(&in.Observation, in.Definition.Units.Of(r))
+	p.Foreign = foreignShown(&d.Record, &in.Observation, r, in.Definition.Units.Of(r))
 	if !read {
 		p = u.Probed
 	}
@@ -302,7 +320,7 @@ func (d *Decision) remember(in *Input, now Situation) {
 	if len(rec.Flips) > 0 && rec.Situation != Flapping && len(since(rec.Flips, d.At, FlapWindow)) == 0 {
 		rec.Flips, d.Changed = nil, true
 	}
-	if kept := slices.DeleteFunc(slices.Clone(rec.Repairs), func(r Repair) bool { return d.At.Sub(r.At) >= 24*time.Hour }); len(kept) < len(rec.Repairs) {
+	if kept := slices.DeleteFunc(slices.Clone(rec.Repairs), func(r Repair) bool { return d.At.Sub(r.At) >= RepairsFor }); len(kept) < len(rec.Repairs) {
 		rec.Repairs, d.Changed = kept, true
 	}
 	if len(since(rec.Moves, d.At, time.Hour)) < len(rec.Moves) {
@@ -340,17 +358,21 @@ func servingAlone(seen *Observation) Role {
 
 // release takes back every admin state of ours, unless that is under way. Where
 // the fence was never seen in place it may still be on its way, so None is
-// written even where None is read, and supersedes it.
+// written even where None is read, to supersede it, and is not believed at once.
 func release(in *Input, d *Decision, _ choice) {
 	for _, h := range d.Record.Admin {
 		i := Intent{
 			Kind: IntentRelease, LoadBalancer: h.LoadBalancer, Pool: h.Pool, Unit: h.Unit, Want: AdminNone, Rewrite: !h.Landed,
+			Late: h.Late || !h.Landed,
 		}
 		underWay := false
 		for _, o := range in.Open {
 			if o.Same(i) {
 				underWay = underWay || o.Kind == IntentRelease
-				i.Rewrite = i.Rewrite && o.State != IntentOpen // of that fence nothing was sent
+				i.Late = i.Late || o.Late
+				if o.State == IntentOpen { // of that fence nothing was sent
+					i.Rewrite, i.Late = false, h.Late
+				}
 			}
 		}
 		if !underWay {
@@ -361,13 +383,17 @@ func release(in *Input, d *Decision, _ choice) {
 }
 
 // forget drops the holds of what somebody else has taken away, and takes back
-// what is left of them in other pools.
+// what is left of them in other pools. Who takes a fence away for the second time
+// means it, so that nothing is set by itself again before a person said so.
 func forget(in *Input, d *Decision, c choice) {
 	left := slices.DeleteFunc(slices.Clone(d.Record.Admin), in.erased)
 	for _, h := range d.Record.Admin {
 		if in.erased(h) && !slices.ContainsFunc(left, func(o AdminHold) bool { return o.LoadBalancer == h.LoadBalancer }) {
 			d.tag(in, h.LoadBalancer, "")
 		}
+	}
+	if d.Facts.Hold == HoldLost && d.Record.Admin[0].Fence() {
+		d.Record.Block = &Block{Since: d.At, Reason: d.Row}
 	}
 	d.Record.Admin, d.Changed = nil, true
 	if len(left) > 0 {

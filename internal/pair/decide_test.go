@@ -181,7 +181,7 @@ func everyLever(f Facts, visit func(*Facts)) {
 			}
 			for _, permit := range permits {
 				for _, obstacle := range obstacles {
-					if permit == PermitNever && obstacle != ObstacleNone {
+					if permit == PermitNever && obstacle != ObstacleNone && (lever != LeverRepair || obstacle != ObstacleUnderWay) {
 						continue // nobody looked for one
 					}
 					f.Lever, f.Permit, f.Obstacle = lever, permit, obstacle
@@ -289,7 +289,7 @@ func TestTableKeepsThePromises(t *testing.T) {
 				t.Fatalf("row %s plans on %+v", row.Name, *f)
 			}
 		default:
-			mustGo := f.Hold == HoldExpired || f.Hold == HoldOpposed || f.Hold == HoldProved || f.Hold == HoldUpDone
+			mustGo := slices.Contains([]Hold{HoldExpired, HoldOpposed, HoldUnreached, HoldLying, HoldProved, HoldUpDone, HoldLeaving}, f.Hold)
 			mayStay := !held && f.Licence && f.SurvivorServes &&
 				(f.Situation.BothServe() || !f.Settled || f.Hold == HoldProving || f.Hold == HoldUp)
 			if mustGo || f.Hold != HoldNone && !mayStay {
@@ -373,9 +373,9 @@ func TestDecideFollowsASequence(t *testing.T) {
 		{"a pause does nothing", func(in *Input) { in.Record.Pause = &Pause{Owner: "me"} }, []Observation{healthy, both, both, both}, []string{"paused", "paused", "paused", "paused"}},
 		{"hold-down stops a second move", func(in *Input) { in.Record.Moves = []time.Time{noon.Add(-5 * time.Minute)} }, []Observation{healthy, both, both, both}, []string{"healthy", "glimpsed", "suspected", "both-active-limited"}},
 		{
-			"our admin state that is gone is set once more; gone again it is forgotten, and hold-down stops another fence", nil,
+			"our admin state that is gone is set once more; gone again it is forgotten, and another fence waits for a person", nil,
 			[]Observation{healthy, both, both, both, fenced, both, fenced, both, both},
-			[]string{"healthy", "glimpsed", "suspected", "fence", "fence-stands", "fence-again", "fence-stands", "fence-erased", "both-active-limited"},
+			[]string{"healthy", "glimpsed", "suspected", "fence", "fence-stands", "fence-again", "fence-stands", "fence-erased", "both-active-blocked"},
 		},
 		{
 			"the fence goes first when somebody sets the survivor Down", nil,
@@ -814,7 +814,7 @@ func TestWhatTheProbeSaysIsRemembered(t *testing.T) {
 		{"neither answers us and the probe sees one: we are blind", withProbes(dark, probeSuccess, probeDown), ProbedSeen{}, [2]ProbedSeen{{Up: true}, {}}, Blind},
 		{"it may be the second", withProbes(dark, probeDown, probeSuccess), ProbedSeen{}, [2]ProbedSeen{{}, {Up: true}}, Blind},
 		{"it sees none: none serves", withProbes(dark, probeDown, probeDown), ProbedSeen{Up: true}, [2]ProbedSeen{}, NoneActive},
-		{"an admin state's Up is no word of the probe", withProbes(dark, "Up_Admin", probeDown), ProbedSeen{}, [2]ProbedSeen{}, NoneActive},
+		{"an admin state's Up is no word of the probe", withProbes(dark, "Up_Admin", probeDown), ProbedSeen{}, [2]ProbedSeen{{Foreign: AdminUp}, {}}, NoneActive},
 		{"what was not read is kept", dark, ProbedSeen{Up: true}, [2]ProbedSeen{{Up: true}, {Up: true}}, Blind},
 		{"while first answers us it is not noted that the probe sees it", withProbes(healthyPair(), probeSuccess, probeDown), ProbedSeen{}, [2]ProbedSeen{}, Healthy},
 		{"nor while only second answers", withProbes(observed(silentUnit(), at(CheckServing, Active)), probeDown, probeSuccess), ProbedSeen{}, [2]ProbedSeen{}, Degraded},
@@ -1054,6 +1054,8 @@ func TestRefusedCredentialsRestLongerEachTime(t *testing.T) {
 		{"or as the adapter says", &Refusal{noon, Duration(time.Minute)}, APISeen{Answer: APIRefused, Rest: Duration(time.Hour)}, &Refusal{noon.Add(time.Hour), Duration(time.Hour)}},
 		{"and a day at most", &Refusal{noon, Duration(time.Hour)}, APISeen{Answer: APIRefused, Rest: Duration(time.Hour)}, &Refusal{noon.Add(24 * time.Hour), Duration(24 * time.Hour)}},
 		{"while they rest nothing counts", &Refusal{noon.Add(1), Duration(time.Hour)}, APISeen{Answer: APIRefused, Rest: Duration(time.Hour)}, &Refusal{noon.Add(1), Duration(time.Hour)}},
+		{"also of a clock that is a minute ahead", &Refusal{noon.Add(24*time.Hour + time.Minute), Duration(24 * time.Hour)}, APISeen{Answer: APIRefused, Rest: Duration(time.Hour)}, &Refusal{noon.Add(24*time.Hour + time.Minute), Duration(24 * time.Hour)}},
+		{"a rest of a clock that was further ahead is none", &Refusal{noon.Add(24*time.Hour + time.Minute + 1), Duration(time.Minute)}, APISeen{Answer: APIRefused, Rest: Duration(time.Minute)}, &Refusal{noon.Add(30 * time.Minute), Duration(30 * time.Minute)}},
 		{"a unit that was not asked refuses nothing new", nil, APISeen{Answer: APIRefused}, nil},
 		{"an answer ends it", &Refusal{noon, Duration(time.Hour)}, APISeen{Answer: APIAnswered}, nil},
 		{"silence does not", &Refusal{noon, Duration(time.Hour)}, APISeen{Answer: APISilent}, &Refusal{noon, Duration(time.Hour)}},

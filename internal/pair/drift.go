@@ -78,6 +78,9 @@ const (
 	DriftSettles = time.Minute
 	// RepairAgain is how long a repair rests that failed.
 	RepairAgain = 10 * time.Minute
+	// RepairsFor is how long a repair is remembered, so that a deployment that
+	// changes something back every night is a dispute by the third night.
+	RepairsFor = 7 * 24 * time.Hour
 	// RepairsKept bounds the memory of repairs.
 	RepairsKept = 64
 	// WishFor is how long a person's wish waits to be carried out. What it rests on

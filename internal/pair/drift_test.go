@@ -182,9 +182,9 @@ func TestWhatIsChangedBackTwiceIsADispute(t *testing.T) {
 	}
 }
 
-func TestRepairsAreRememberedForADay(t *testing.T) {
+func TestRepairsAreRememberedForAWhile(t *testing.T) {
 	in := lasting(Healthy, healthyPair())
-	in.Record.Repairs = []Repair{{Field: "old", At: noon.Add(-24 * time.Hour)}, {Field: "new", At: noon.Add(-24*time.Hour + 1)}}
+	in.Record.Repairs = []Repair{{Field: "old", At: noon.Add(-RepairsFor)}, {Field: "new", At: noon.Add(-RepairsFor + 1)}}
 	d := Decide(&in)
 	if len(d.Record.Repairs) != 1 || d.Record.Repairs[0].Field != "new" || !d.Changed {
 		t.Errorf("repairs %+v, want the new one", d.Record.Repairs)

@@ -46,6 +46,9 @@ const (
 	BlindFleet            // too many pairs became unreachable at once
 )
 
+// BlindCauses lists every cause of blindness.
+var BlindCauses = []BlindCause{BlindClock, BlindStall, BlindStore, BlindFleet}
+
 var blindNames = names{"no", "the clock stepped", "a pass stalled", "the store failed", "too many pairs at once"}
 
 func (c BlindCause) String() string               { return blindNames.text(uint8(c)) }
@@ -112,26 +115,31 @@ type Hold uint8
 
 // The holds.
 const (
-	HoldNone     Hold = iota
-	HoldSent          // a fence was decided, but not seen in place yet
-	HoldStanding      // it was seen in place
-	HoldDue           // more than half of its time is gone
-	HoldErased        // it was in place, and somebody else has taken it away
-	HoldLost          // and that for the second time
-	HoldOpposed       // somebody else has set the survivor Down
-	HoldExpired       // its deadline has passed, or lies farther ahead than we ever set one
-	HoldProving       // Down for the lever proof, not seen in the data path yet
-	HoldProved        // Down for the lever proof, which has shown what it was for
-	HoldUp            // Up while neither unit answers 200
-	HoldUpDone        // Up, and no longer needed or no longer proved
+	HoldNone      Hold = iota
+	HoldSent           // a fence was decided, but not seen in place yet
+	HoldStanding       // it was seen in place
+	HoldDue            // more than half of its time is gone
+	HoldErased         // it was in place, and somebody else has taken it away
+	HoldLost           // and that for the second time
+	HoldOpposed        // somebody else has set the survivor Down
+	HoldUnreached      // the load balancer does not see the survivor serving
+	HoldLying          // the survivor fails a check that the held unit passes
+	HoldExpired        // its deadline has passed, or lies farther ahead than we ever set one
+	HoldProving        // Down for the lever proof, not seen in the data path yet
+	HoldProved         // Down for the lever proof, which has shown what it was for
+	HoldUp             // Up while neither unit answers 200
+	HoldUpDone         // Up, and no longer needed or no longer proved
+	HoldLeaving        // taken back, and what was sent before may still come
 )
 
 var holds = []Hold{
-	HoldNone, HoldSent, HoldStanding, HoldDue, HoldErased, HoldLost, HoldOpposed, HoldExpired, HoldProving, HoldProved, HoldUp, HoldUpDone,
+	HoldNone, HoldSent, HoldStanding, HoldDue, HoldErased, HoldLost, HoldOpposed, HoldUnreached, HoldLying, HoldExpired,
+	HoldProving, HoldProved, HoldUp, HoldUpDone, HoldLeaving,
 }
 
 var holdNames = names{
-	"none", "sent", "standing", "due", "erased", "erased again", "opposed", "expired", "proving", "proved", "up", "up no longer",
+	"none", "sent", "standing", "due", "erased", "erased again", "opposed", "survivor unreached", "survivor lies", "expired",
+	"proving", "proved", "up", "up no longer", "leaving",
 }
 
 func (h Hold) String() string               { return holdNames.text(uint8(h)) }
@@ -207,7 +215,11 @@ func facts(in *Input, d *Decision, belief Belief) (Facts, choice) {
 	f.Lever, f.Unit = c.lever, c.unit
 	f.Wished = c.lever == LeverRepair && d.wished(in)
 	f.Approved = approved(rec.Plan, d.At) && rec.Plan.Hash == planHash(rec.Since, intentsOf(c, in, d))
-	if f.Permit = permit(c, f.Stance, f.Approved, f.Wished); f.Permit != PermitNever {
+	f.Permit = permit(c, f.Stance, f.Approved, f.Wished)
+	switch {
+	case c.lever == LeverRepair && underWay(in, IntentRepair, RoleUnknown):
+		f.Obstacle = ObstacleUnderWay // a person's wish, in a mode that allows nothing else
+	case f.Permit != PermitNever:
 		f.Obstacle = obstacle(c, in, d, f.Proof, f.Approved)
 	}
 	return f, c
@@ -310,6 +322,9 @@ func holdOf(in *Input, rec *Record, settled bool) Hold {
 		return HoldNone
 	}
 	def, seen, now := &in.Definition, &in.Observation, in.Observation.At
+	if !slices.ContainsFunc(rec.Admin, func(a AdminHold) bool { return !in.leaving(a) }) {
+		return HoldLeaving
+	}
 	h, again, unseen := HoldStanding, false, false
 	for _, a := range rec.Admin {
 		left, most := a.Deadline.Sub(now), FenceFor
@@ -327,14 +342,18 @@ func holdOf(in *Input, rec *Record, settled bool) Hold {
 		}
 		unseen = unseen || !a.Landed
 	}
-	lever := rec.Admin[0].Lever
+	lever, survivor := rec.Admin[0].Lever, rec.Admin[0].Unit.Other()
 	switch {
 	case lever == LeverUp:
 		return holdUp(in, rec.Admin[0].Unit, settled)
-	case opposed(def, rec, seen):
-		return HoldOpposed
 	case !unseen && slices.ContainsFunc(rec.Admin, in.erased) && (again || lever == LeverProve):
 		return HoldLost
+	case opposed(def, rec, seen):
+		return HoldOpposed
+	case seenDown(seen, def.Units.Of(survivor)):
+		return HoldUnreached
+	case lies(seen, survivor):
+		return HoldLying
 	case !unseen && slices.ContainsFunc(rec.Admin, in.erased):
 		return HoldErased
 	case lever == LeverProve && (!unseen || !underWay(in, IntentProve, RoleUnknown)):
@@ -360,14 +379,56 @@ func holdUp(in *Input, r Role, settled bool) Hold {
 	}
 }
 
-// opposed reports whether somebody set the survivor of our fence Down.
+// opposed reports whether somebody set the survivor of our fence Down, by the
+// document or by what the load balancer does.
 func opposed(def *Definition, rec *Record, seen *Observation) bool {
 	for _, a := range rec.Admin {
-		if adminSeen(seen, a.LoadBalancer, a.Pool, def.Units.Of(a.Unit.Other())) == AdminDown {
+		u := def.Units.Of(a.Unit.Other())
+		if adminSeen(seen, a.LoadBalancer, a.Pool, u) == AdminDown || adminShown(seen, a.LoadBalancer, u) == AdminDown {
 			return true
 		}
 	}
 	return false
+}
+
+// adminShown is the admin state that a load balancer's own view shows for a unit,
+// None where it shows none or was not read.
+func adminShown(seen *Observation, balancer string, u Unit) AdminState {
+	for _, b := range seen.Balancers {
+		for _, h := range b.Health {
+			if b.Name == balancer && h.Address == u.Address && h.Admin() != AdminNone {
+				return h.Admin()
+			}
+		}
+	}
+	return AdminNone
+}
+
+// leaving reports whether None was written in the place of an admin state of ours
+// that was never seen, so that it may still come.
+func (in *Input) leaving(a AdminHold) bool {
+	return slices.ContainsFunc(in.Open, func(i Intent) bool {
+		return i.Kind == IntentRelease && i.Late && i.State == IntentBegun && i.LoadBalancer == a.LoadBalancer && i.Pool == a.Pool && i.Unit == a.Unit
+	})
+}
+
+// seenDown reports whether a load balancer that tells sees the unit as not
+// serving, whatever the unit says itself.
+func seenDown(seen *Observation, u Unit) bool {
+	for _, lb := range seen.Balancers {
+		for _, h := range lb.Health {
+			if h.Address == u.Address && !h.Up {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// lies reports whether a unit that answers 200 fails a check of the pair file that
+// its partner passes. Where both fail it is the application.
+func lies(seen *Observation, r Role) bool {
+	return seen.Unit(r).Service.Answer == ServiceFailed && seen.Unit(r.Other()).Service.Answer == ServicePassed
 }
 
 // erased reports whether an admin state of ours, once seen in place, is not
@@ -481,8 +542,9 @@ func preferNone(seen *Observation) bool {
 	return seen.Units[0].API.Report.Preferred == PreferNone && seen.Units[1].API.Report.Preferred == PreferNone
 }
 
-// foreign reports whether an admin state stands on a unit that we did not set:
-// a person's maintenance, never ours to clear.
+// foreign reports whether an admin state stands on a unit that we did not set, by
+// the document or by what the load balancer does: a person's maintenance, or what
+// came so late that we had given it up, never ours to clear.
 func foreign(def *Definition, rec *Record, seen *Observation) bool {
 	for _, lb := range seen.Balancers {
 		for _, p := range lb.Pools {
@@ -493,7 +555,21 @@ func foreign(def *Definition, rec *Record, seen *Observation) bool {
 			}
 		}
 	}
-	return false
+	return foreignShown(rec, seen, First, def.Units.First) != AdminUnknown || foreignShown(rec, seen, Second, def.Units.Second) != AdminUnknown
+}
+
+// foreignShown is the admin state that a load balancer's own view shows for a unit
+// although we did not set it and no pool reads it; unknown where there is none.
+func foreignShown(rec *Record, seen *Observation, r Role, u Unit) AdminState {
+	for _, b := range seen.Balancers {
+		now := adminShown(seen, b.Name, u)
+		ours := slices.ContainsFunc(rec.Admin, func(h AdminHold) bool { return h.LoadBalancer == b.Name && h.Unit == r && h.State == now })
+		reads := slices.ContainsFunc(b.Pools, func(p PoolSeen) bool { return adminSeen(seen, b.Name, p.Name, u) == now })
+		if now != AdminNone && !ours && !reads {
+			return now
+		}
+	}
+	return AdminUnknown
 }
 
 func ours(def *Definition, rec *Record, balancer, pool string, m MemberSeen) bool {

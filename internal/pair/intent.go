@@ -80,13 +80,18 @@ type Intent struct {
 	Pool         string     `json:"pool,omitempty"`
 	Unit         Role       `json:"unit,omitempty"`
 	Want         AdminState `json:"want,omitempty"`
-	Deadline     time.Time  `json:"deadline,omitzero"` // of the admin state that results
+	Deadline     time.Time  `json:"deadline,omitzero"` // of the admin state that results, or of the write
 	Reason       string     `json:"reason"`
 	// By is who wants it: a person who approved it, or OwnerTandem.
 	By string `json:"by,omitempty"`
 	// Rewrite has the write sent even where the state already reads as wanted,
 	// because an earlier write of ours may still be on its way.
 	Rewrite bool `json:"rewrite,omitempty"`
+	// Late: an admin state of ours that was sent, and not seen in the data path,
+	// may still come: a fence that was sent more than once, or believed by the
+	// document alone, and the release of one. Such a release is not believed at
+	// once.
+	Late bool `json:"late,omitempty"`
 	// Prefer is the preference of IntentPrefer, and Tag the text of IntentTag,
 	// empty to remove it.
 	Prefer Preference `json:"prefer,omitempty"`

@@ -1,6 +1,7 @@
 package pair
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -78,16 +79,17 @@ const (
 	ObstacleDispute              // somebody changes back what we repair
 	ObstacleRefusal              // what the pair file asks for cannot be had
 	ObstacleMoved                // the world is not any more what a person saw
+	ObstacleLying                // the survivor fails a check that the loser passes
 )
 
 var obstacles = []Obstacle{
 	ObstacleNone, ObstacleUnderWay, ObstacleUnread, ObstacleForeign, ObstacleNoLoser, ObstacleUnreachable, ObstaclePreference,
-	ObstacleUnproved, ObstacleHoldDown, ObstacleBlocked, ObstacleDispute, ObstacleRefusal, ObstacleMoved,
+	ObstacleUnproved, ObstacleHoldDown, ObstacleBlocked, ObstacleDispute, ObstacleRefusal, ObstacleMoved, ObstacleLying,
 }
 
 var obstacleNames = names{
 	"none", "under way", "balancers unread", "foreign admin state", "no loser", "survivor unreachable", "preference",
-	"unproved", "hold-down", "blocked", "dispute", "refusal", "moved",
+	"unproved", "hold-down", "blocked", "dispute", "refusal", "moved", "survivor lies",
 }
 
 func (o Obstacle) String() string               { return obstacleNames.text(uint8(o)) }
@@ -103,6 +105,11 @@ func (o *Obstacle) UnmarshalText(b []byte) error {
 // PowerPerDay is how often in a day we start or restart one VM. What does not
 // stay up after two starts has a cause that a third one does not mend.
 const PowerPerDay = 2
+
+// RestartWithin is how long after its decision a restart may be sent. The last
+// look before it asks the units again, and not the load balancer, which takes
+// seconds to tell; after that it is decided anew.
+const RestartWithin = time.Minute
 
 // choice is a lever with the unit it acts on and the policy for it.
 type choice struct {
@@ -314,6 +321,8 @@ func fenceObstacle(def *Definition, rec *Record, seen *Observation, loser Role) 
 		return ObstacleNoLoser
 	case !fenceable(def, seen, loser):
 		return ObstacleUnreachable
+	case lies(seen, loser.Other()):
+		return ObstacleLying
 	case loser == First && !preferNone(seen):
 		return ObstaclePreference
 	default:
@@ -326,14 +335,11 @@ func fenceObstacle(def *Definition, rec *Record, seen *Observation, loser Role) 
 // that its probe does not reach it. Without that a fence would empty a pool.
 func fenceable(def *Definition, seen *Observation, loser Role) bool {
 	down, up := def.Units.Of(loser).Address, def.Units.Of(loser.Other()).Address
+	if seenDown(seen, def.Units.Of(loser.Other())) {
+		return false
+	}
 	pools := 0
-	for i := range seen.Balancers {
-		b := &seen.Balancers[i]
-		for _, h := range b.Health {
-			if h.Address == up && !h.Up {
-				return false
-			}
-		}
+	for _, b := range seen.Balancers {
 		for _, p := range b.Pools {
 			hasLoser := slices.ContainsFunc(p.Members, func(m MemberSeen) bool { return m.Address == down })
 			if hasLoser && !slices.ContainsFunc(p.Members, func(m MemberSeen) bool { return m.Address == up }) {
@@ -357,10 +363,28 @@ func preferObstacle(in *Input, d *Decision) Obstacle {
 	case d.Seen != NoneActive && in.Definition.HA.UnitPreference() == PreferFirst && servingAlone(&in.Observation) != First:
 		return ObstaclePreference
 	case d.Seen == NoneActive:
-		return limited(in.Definition.Failover, &d.Record, d.At)
+		return cmp.Or(hidden(in, &d.Record), limited(in.Definition.Failover, &d.Record, d.At))
 	default:
 		return ObstacleNone
 	}
+}
+
+// hidden is what stands in the way of a lever for a pair that nobody serves,
+// where a unit's check port tells us nothing: it may serve all the same, and only
+// the load balancers' own view can say that it does not.
+func hidden(in *Input, rec *Record) Obstacle {
+	seen := &in.Observation
+	for _, r := range Roles {
+		u := in.Definition.Units.Of(r)
+		switch {
+		case seen.Unit(r).Check.Answer.Answered(), stopped(seen, rec, r), probedDown(seen, u):
+		case probedUp(seen, u):
+			return ObstacleUnproved
+		default:
+			return ObstacleUnread
+		}
+	}
+	return ObstacleNone
 }
 
 func upObstacle(in *Input, rec *Record, r Role) Obstacle {
@@ -372,7 +396,7 @@ func upObstacle(in *Input, rec *Record, r Role) Obstacle {
 	case len(poolIntents(in, IntentUp, r, AdminUp, time.Time{})) == 0:
 		return ObstacleUnreachable
 	default:
-		return ObstacleNone
+		return hidden(in, rec)
 	}
 }
 
@@ -387,6 +411,20 @@ func startObstacle(in *Input, rec *Record, r Role, now time.Time) Obstacle {
 	}
 }
 
+// probedGone reports whether every load balancer that tells sees the unit as
+// down, and none gets an answer from it. A probe that gets the 503 of a standby
+// says that the unit lives, and that our own way to it is the broken one.
+func probedGone(seen *Observation, u Unit) bool {
+	for _, lb := range seen.Balancers {
+		for _, h := range lb.Health {
+			if h.Address == u.Address && h.Refused() {
+				return false
+			}
+		}
+	}
+	return probedDown(seen, u)
+}
+
 // restartObstacle asks for everything at once: only when the load balancer's own
 // view says that the unit is down and its partner is up, and the partner answers
 // us too (DESIGN section 5).
@@ -399,7 +437,7 @@ func restartObstacle(in *Input, d *Decision, r Role) Obstacle {
 		return ObstacleBlocked
 	case unread(&in.Definition, seen):
 		return ObstacleUnread
-	case !fresh(seen, r.Other()) || !probedUp(seen, in.Definition.Units.Of(r.Other())) || !probedDown(seen, in.Definition.Units.Of(r)):
+	case !fresh(seen, r.Other()) || !probedUp(seen, in.Definition.Units.Of(r.Other())) || !probedGone(seen, in.Definition.Units.Of(r)):
 		return ObstacleUnproved
 	default:
 		return ObstacleNone
@@ -461,7 +499,7 @@ func intentsOf(c choice, in *Input, d *Decision) []Intent {
 	case LeverStart:
 		return []Intent{{Kind: IntentStart, Unit: c.unit}}
 	case LeverRestart:
-		return []Intent{{Kind: IntentRestart, Unit: c.unit}}
+		return []Intent{{Kind: IntentRestart, Unit: c.unit, Deadline: d.At.Add(RestartWithin)}}
 	case LeverRepair:
 		out := make([]Intent, len(d.Record.Drift.Steps))
 		for n, s := range d.Record.Drift.Steps {

@@ -237,6 +237,7 @@ func TestAVMIsRestartedOnlyForCertain(t *testing.T) {
 		{"nor one that the probe does not see", func(in *Input) { in.Observation = withProbes(in.Observation, probeDown, probeTimeout) }, "restart-held", LeverRestart, Second},
 		{"nor one that only an admin state holds up", func(in *Input) { in.Observation = withProbes(in.Observation, "Up_Admin", probeTimeout) }, "restart-held", LeverRestart, Second},
 		{"a unit that the probe reaches is not restarted", func(in *Input) { in.Observation = withProbes(in.Observation, probeSuccess, probeSuccess) }, "restart-held", LeverRestart, Second},
+		{"nor one of which the probe gets an answer: then our own way to it is broken", func(in *Input) { in.Observation = withProbes(in.Observation, probeSuccess, probeDown) }, "restart-held", LeverRestart, Second},
 		{"nor one of which the probe says nothing", func(in *Input) { in.Observation.Balancers[0].Health = in.Observation.Balancers[0].Health[:1] }, "restart-held", LeverRestart, Second},
 	})
 }
@@ -413,7 +414,19 @@ func TestAFenceHasItsObstacles(t *testing.T) {
 		{"a survivor that the load balancer sees down", probed(probeTimeout, probeSuccess), "both-active-unreachable", LeverFence, Second},
 		{"the probe's word for both is a second kind of evidence", probed(probeSuccess, probeSuccess), "fence", LeverFence, Second},
 		{"its word for first alone is not", probed(probeSuccess, probeDown), "both-active-unproved", LeverFence, Second},
-		{"an admin state's Up is no word of the probe", probed("Up_Admin", probeSuccess), "both-active-unproved", LeverFence, Second},
+		{"an admin state that only the load balancer's own view shows is a person at work", probed("Up_Admin", probeSuccess), "both-active-foreign", LeverFence, Second},
+		{"so is a Down", probed(probeSuccess, "Down_Admin"), "both-active-foreign", LeverFence, Second},
+		{"the platform's own Up is no word of the probe", probed("Up_Platform", probeSuccess), "both-active-unproved", LeverFence, Second},
+		{"a survivor that fails a check that the loser passes is not left alone", bothServed(ServiceFailed, ServicePassed), "both-active-lying", LeverFence, Second},
+		{"a loser that fails it is fenced", bothServed(ServicePassed, ServiceFailed), "fence", LeverFence, Second},
+		{"where both fail it is the application", bothServed(ServiceFailed, ServiceFailed), "fence", LeverFence, Second},
+		{"a check of the survivor alone tells nothing", bothServed(ServiceFailed, ServiceUnknown), "fence", LeverFence, Second},
+		{"a survivor that lies stays in the way of what a person approved", func(in *Input) {
+			in.Definition.Failover.Fence = Ask
+			in.Record = Decide(in).Record
+			in.Record.Plan.Approved = &Request{By: "alice", At: noon}
+			bothServed(ServiceFailed, ServicePassed)(in)
+		}, "both-active-lying", LeverFence, Second},
 		{"the units' own word for one alone is not", func(in *Input) { in.Observation.Units[1].API.Report.State = StateUnknown }, "both-active-unproved", LeverFence, Second},
 		{"an answer as old as freshness proves nothing", func(in *Input) { in.Observation.Units[1].Check.At = noon.Add(-FreshFor) }, "both-active-unproved", LeverFence, Second},
 		{"an answer just younger does", func(in *Input) { in.Observation.Units[1].Check.At = noon.Add(-FreshFor + 1) }, "fence", LeverFence, Second},
@@ -533,11 +546,31 @@ func hold(l Lever, s AdminState, landed bool) AdminHold {
 	}
 }
 
+// bothServed gives both units the result of their checks.
+func bothServed(first, second ServiceAnswer) func(*Input) {
+	return func(in *Input) {
+		for n, a := range []ServiceAnswer{first, second} {
+			in.Observation.Units[n] = served(in.Observation.Units[n], a)
+		}
+	}
+}
+
 func TestHowAFenceStands(t *testing.T) {
 	ends := func(after time.Duration) func(*Input) {
 		return func(in *Input) { in.Record.Admin[0].Deadline = noon.Add(after) }
 	}
 	gone := func(in *Input) { in.Observation = withBalancer(in.Observation, AdminNone) }
+	erase := func(in *Input) { in.Observation.Balancers[0].Pools[0].Members[1].Admin = AdminNone }
+	shown := func(first, second string) func(*Input) {
+		return func(in *Input) {
+			in.Observation = withProbes(in.Observation, first, second)
+			in.Observation.Balancers[0].Pools[0].Members[1].Admin = AdminDown
+		}
+	}
+	leaving := func(in *Input) {
+		gone(in)
+		in.Open = []Intent{{Kind: IntentRelease, State: IntentBegun, LoadBalancer: "ilb", Pool: "pool", Unit: Second, Late: true}}
+	}
 	tests := []struct {
 		name   string
 		change func(*Input)
@@ -548,6 +581,18 @@ func TestHowAFenceStands(t *testing.T) {
 		{"a fence of an older release says no lever", func(in *Input) { in.Record.Admin[0].Lever = LeverNone }, HoldStanding, "fence-stands"},
 		{"unseen it was sent", func(in *Input) { in.Record.Admin[0].Landed = false; gone(in) }, HoldSent, "fence-sent"},
 		{"not read in this pass it still stands", func(in *Input) { in.Observation.Balancers = nil }, HoldStanding, "fence-stands"},
+		{"the document alone does not show it in place", func(in *Input) { in.Record.Admin[0].Landed = false }, HoldSent, "fence-sent"},
+		{"with the load balancer's own view it does", func(in *Input) { shown(probeSuccess, "Down_Admin")(in); in.Record.Admin[0].Landed = false }, HoldStanding, "fence-stands"},
+		{"that view alone does not", func(in *Input) {
+			shown(probeSuccess, "Down_Admin")(in)
+			erase(in)
+			in.Record.Admin[0].Landed = false
+		}, HoldSent, "fence-sent"},
+		{"a proof is seen by who makes it", func(in *Input) {
+			shown(probeSuccess, "Down_Admin")(in)
+			in.Record.Admin[0].Landed, in.Record.Admin[0].Lever = false, LeverProve
+			in.Open = []Intent{{Kind: IntentProve, LoadBalancer: "ilb", Pool: "pool", Unit: Second}}
+		}, HoldProving, "prove-stands"},
 		{"after half of its time it is due", ends(FenceFor / 2), HoldDue, "fence-renewed"},
 		{"a moment before it is not", ends(FenceFor/2 + 1), HoldStanding, "fence-stands"},
 		{"what was never seen in place is not renewed", func(in *Input) {
@@ -601,6 +646,35 @@ func TestHowAFenceStands(t *testing.T) {
 			in.Open = []Intent{{Kind: IntentFence, LoadBalancer: "ilb", Pool: "pool", Unit: Second}}
 		}, HoldErased, "fence-again"},
 		{"somebody set the survivor Down", func(in *Input) { in.Observation = withFirst(in.Observation, AdminDown) }, HoldOpposed, "release-opposed"},
+		{"and only the load balancer's own view shows it", shown("Down_Admin", "Down_Admin"), HoldOpposed, "release-opposed"},
+		{"the load balancer sees the survivor serving", shown(probeSuccess, "Down_Admin"), HoldStanding, "fence-stands"},
+		{"its probe does not reach the survivor any more", shown(probeTimeout, "Down_Admin"), HoldUnreached, "release-unreached"},
+		{"it sees another answer of the survivor than we", shown(probeDown, "Down_Admin"), HoldUnreached, "release-unreached"},
+		{"an unreached survivor is not fenced for again", func(in *Input) { shown(probeTimeout, probeSuccess)(in); erase(in) }, HoldUnreached, "release-unreached"},
+		{"nor is its fence renewed", func(in *Input) { shown(probeTimeout, "Down_Admin")(in); ends(FenceFor / 2)(in) }, HoldUnreached, "release-unreached"},
+		{"another load balancer may tell", func(in *Input) {
+			shown(probeSuccess, "Down_Admin")(in)
+			in.Observation.Balancers = append(in.Observation.Balancers, BalancerSeen{Name: "elb", Health: []HealthSeen{{Address: in.Definition.Units.First.Address}}})
+		}, HoldUnreached, "release-unreached"},
+		{"the survivor fails a check that the held unit passes", bothServed(ServiceFailed, ServicePassed), HoldLying, "release-lying"},
+		{"both fail it", bothServed(ServiceFailed, ServiceFailed), HoldStanding, "fence-stands"},
+		{"the held unit fails it", bothServed(ServicePassed, ServiceFailed), HoldStanding, "fence-stands"},
+		{"a survivor that lies is not fenced for again", func(in *Input) { bothServed(ServiceFailed, ServicePassed)(in); gone(in) }, HoldLying, "release-lying"},
+		{"taken away twice it is forgotten, whatever the survivor does", func(in *Input) {
+			bothServed(ServiceFailed, ServicePassed)(in)
+			gone(in)
+			in.Record.Admin[0].Again = true
+		}, HoldLost, "fence-erased"},
+		{"taken back it may still come", leaving, HoldLeaving, "release-watched"},
+		{"also past its deadline", func(in *Input) { leaving(in); ends(0)(in) }, HoldLeaving, "release-watched"},
+		{"and matters most where nobody else serves", func(in *Input) { leaving(in); in.Observation.Units[0].Check.Answer = CheckSilent }, HoldLeaving, "release-survivor"},
+		{"None was not written yet", func(in *Input) { leaving(in); in.Open[0].State = IntentOpen }, HoldStanding, "fence-stands"},
+		{"what was seen in place does not come again", func(in *Input) { leaving(in); in.Open[0].Late = false }, HoldStanding, "fence-stands"},
+		{"one pool that was not taken back keeps it standing", func(in *Input) {
+			leaving(in)
+			in.Record.Admin = append(in.Record.Admin, hold(LeverFence, AdminDown, true))
+			in.Record.Admin[1].Pool = "other"
+		}, HoldStanding, "fence-stands"},
 		{"the survivor answered long ago", func(in *Input) { in.Observation.Units[0].Check.At = noon.Add(-FreshFor) }, HoldStanding, "release-survivor"},
 		{"the policy was lowered", func(in *Input) { in.Definition.Failover.Fence = Ask }, HoldStanding, "release-mode"},
 		{"what a person approved stands as long as the policy asks", func(in *Input) {
@@ -734,6 +808,8 @@ func TestAReleaseTakesBackWhatMayStand(t *testing.T) {
 	open := func(kind IntentKind, state IntentState, pool string) Intent {
 		return Intent{Kind: kind, State: state, LoadBalancer: "ilb", Pool: pool, Unit: Second}
 	}
+	lateFence := open(IntentFence, IntentBegun, "pool")
+	lateFence.Late = true
 	tests := []struct {
 		name   string
 		landed bool
@@ -741,10 +817,11 @@ func TestAReleaseTakesBackWhatMayStand(t *testing.T) {
 		want   string // what is written
 	}{
 		{"what was seen in place is written once", true, nil, "release"},
-		{"what was never seen in place is superseded", false, nil, "release, rewrite"},
+		{"what was never seen in place is superseded, and may still come", false, nil, "release, rewrite, late"},
 		{"of a fence that was never sent there is nothing to supersede", false, []Intent{open(IntentFence, IntentOpen, "pool")}, "release"},
-		{"a fence that was begun is superseded", false, []Intent{open(IntentFence, IntentBegun, "pool")}, "release, rewrite"},
-		{"a fence of another pool is another thing", false, []Intent{open(IntentFence, IntentOpen, "other")}, "release, rewrite"},
+		{"a fence that was begun is superseded, and may still come", false, []Intent{open(IntentFence, IntentBegun, "pool")}, "release, rewrite, late"},
+		{"a fence of another pool is another thing", false, []Intent{open(IntentFence, IntentOpen, "other")}, "release, rewrite, late"},
+		{"one that was sent twice may come twice", true, []Intent{lateFence}, "release, late"},
 		{"a release under way is not begun again", true, []Intent{open(IntentRelease, IntentBegun, "pool")}, ""},
 		{"nor where a fence is open beside it", true, []Intent{open(IntentRelease, IntentOpen, "pool"), open(IntentFence, IntentOpen, "pool")}, ""},
 		{"a release of another pool is another thing", true, []Intent{open(IntentRelease, IntentOpen, "other")}, "release"},
@@ -763,6 +840,9 @@ func TestAReleaseTakesBackWhatMayStand(t *testing.T) {
 				if i.Rewrite {
 					got += ", rewrite"
 				}
+				if i.Late {
+					got += ", late"
+				}
 			}
 			if d.Row != "release-expired" || got != tt.want || len(d.Record.Admin) != 1 {
 				t.Errorf("row %s writes %q (%v), want %q, and the hold kept until it is gone", d.Row, got, d.Intents, tt.want)
@@ -773,6 +853,96 @@ func TestAReleaseTakesBackWhatMayStand(t *testing.T) {
 
 // TestWhatSomebodyTookAwayIsForgotten: the rest is taken back, and the tag goes
 // after the last of it.
+// TestAFenceThatWasSentTwiceMayComeTwice: seeing one write of it in place says
+// nothing of the other one.
+func TestAFenceThatWasSentTwiceMayComeTwice(t *testing.T) {
+	for _, state := range []IntentState{IntentOpen, IntentBegun} {
+		in := lasting(LinkCut, withBalancer(bothServe(), AdminDown))
+		in.Record.Admin = []AdminHold{hold(LeverFence, AdminDown, true)}
+		in.Record.Admin[0].Late, in.Record.Admin[0].Deadline = true, noon
+		in.Open = []Intent{{Kind: IntentFence, State: state, LoadBalancer: "ilb", Pool: "pool", Unit: Second}}
+		if d := Decide(&in); len(d.Intents) == 0 || !d.Intents[0].Late || d.Intents[0].Rewrite {
+			t.Errorf("row %s intends %+v, want a release that is late, and not written over what reads None", d.Row, d.Intents)
+		}
+	}
+}
+
+// TestWhoTakesAFenceAwayTwiceIsAskedFirst: it is set once more and not a third
+// time, however long ago that is.
+func TestWhoTakesAFenceAwayTwiceIsAskedFirst(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*AdminHold)
+		block  bool
+	}{
+		{"the second time is a person's word", func(h *AdminHold) { h.Again = true }, true},
+		{"also of an older release's fence", func(h *AdminHold) { h.Again, h.Lever = true, LeverNone }, true},
+		{"the first time is not", func(*AdminHold) {}, false},
+		{"a lever proof is no move", func(h *AdminHold) { h.Lever, h.Deadline = LeverProve, noon.Add(ProveFor) }, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := lasting(LinkCut, bothServe())
+			in.Record.Admin = []AdminHold{hold(LeverFence, AdminDown, true)}
+			in.Observation.Units[0].API, in.Observation.Units[1].API = APISeen{}, APISeen{} // one kind of proof
+			tt.change(&in.Record.Admin[0])
+			d := Decide(&in)
+			if d.Row != "fence-erased" || (d.Record.Block != nil) != tt.block {
+				t.Fatalf("row %s, block %+v; want fence-erased, blocked %v", d.Row, d.Record.Block, tt.block)
+			}
+			if !tt.block {
+				return
+			}
+			if *d.Record.Block != (Block{Since: noon, Reason: "fence-erased"}) {
+				t.Errorf("block %+v, want its reason", d.Record.Block)
+			}
+			in = lasting(LinkCut, bothServe())
+			in.Record.Block = d.Record.Block
+			if d := Decide(&in); d.Row != "both-active-blocked" || len(d.Intents) > 0 {
+				t.Errorf("long afterwards row %s intends %v, want nothing before an ack", d.Row, d.Intents)
+			}
+		})
+	}
+}
+
+// TestAForeignAdminStateMayShowInTheViewAlone: it is remembered between readings
+// of that view, which are few.
+func TestAForeignAdminStateMayShowInTheViewAlone(t *testing.T) {
+	tests := []struct {
+		name   string
+		second string // rule health; empty: not read
+		was    AdminState
+		hold   AdminState // of ours on second
+		want   AdminState
+	}{
+		{"none is shown", probeDown, AdminUnknown, AdminNone, AdminUnknown},
+		{"a Down that the document does not read", "Down_Admin", AdminUnknown, AdminNone, AdminDown},
+		{"an Up", "Up_Admin", AdminUnknown, AdminNone, AdminUp},
+		{"ours is not foreign", "Down_Admin", AdminUnknown, AdminDown, AdminUnknown},
+		{"another one than ours is", "Up_Admin", AdminUnknown, AdminDown, AdminUp},
+		{"it stands until it is seen to be gone", "", AdminDown, AdminNone, AdminDown},
+		{"and no longer", probeDown, AdminDown, AdminNone, AdminUnknown},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			seen := withBalancer(healthyPair(), tt.hold)
+			if tt.second != "" {
+				seen = withProbes(healthyPair(), probeSuccess, tt.second)
+				seen.Balancers[0].Pools[0].Members[1].Admin = tt.hold
+			}
+			in := lasting(Healthy, seen)
+			in.Record.Units[1].Probed.Foreign, in.Record.Foreign = tt.was, tt.was != AdminUnknown
+			if tt.hold == AdminDown {
+				in.Record.Admin = []AdminHold{hold(LeverFence, AdminDown, true)}
+			}
+			d := Decide(&in)
+			if got := d.Record.Units[1].Probed.Foreign; got != tt.want || d.Record.Foreign != (tt.want != AdminUnknown) {
+				t.Errorf("row %s: remembered %v, foreign %v; want %v", d.Row, got, d.Record.Foreign, tt.want)
+			}
+		})
+	}
+}
+
 func TestWhatSomebodyTookAwayIsForgotten(t *testing.T) {
 	members := func(admin AdminState) []MemberSeen {
 		return []MemberSeen{

@@ -212,6 +212,23 @@ type HealthSeen struct {
 // as serving.
 func (h HealthSeen) ProbedUp() bool { return h.Up && h.Reason == "Up_Probe_Success" }
 
+// Admin is the admin state by which the load balancer explains what it does with
+// the unit, None where it explains it otherwise.
+func (h HealthSeen) Admin() AdminState {
+	switch h.Reason {
+	case "Down_Admin":
+		return AdminDown
+	case "Up_Admin":
+		return AdminUp
+	default:
+		return AdminNone
+	}
+}
+
+// Refused reports whether the probe got another answer than 200 from the unit, as
+// the 503 of a standby (azure.md 1.11): the unit lives.
+func (h HealthSeen) Refused() bool { return h.Reason == "Down_Probe_HttpStatusCodeError" }
+
 // Unreached reports whether the probe got no answer from the unit, which is
 // another thing than the 503 of a standby (azure.md 1.11).
 func (h HealthSeen) Unreached() bool {

@@ -59,7 +59,7 @@ type Record struct {
 	Plan *Plan `json:"plan,omitempty"`
 	// Drift is what differed from the pair file when that was looked at last; nil
 	// where nothing did. Wish is a person's word to write it, and Repairs are the
-	// fields that we wrote in the last day.
+	// fields that we wrote in the last days.
 	Drift   *Drifted `json:"drift,omitempty"`
 	Wish    *Wish    `json:"wish,omitempty"`
 	Repairs []Repair `json:"repairs,omitempty"`
@@ -102,25 +102,34 @@ type Refusal struct {
 	Rest  Duration  `json:"rest"`
 }
 
-// In reports whether the credentials rest at the time now.
-func (r *Refusal) In(now time.Time) bool { return r != nil && now.Before(r.Until) }
+// refusalMost is the longest that refused credentials rest.
+const refusalMost = 24 * time.Hour
+
+// In reports whether the credentials rest at the time now. A rest that ends later
+// than one from now could was stored by a clock that was ahead, and counts for
+// nothing.
+func (r *Refusal) In(now time.Time) bool {
+	return r != nil && now.Before(r.Until) && !r.Until.After(now.Add(refusalMost+bootSkew))
+}
 
 // after is the refusal that follows on r when credentials were refused once more:
 // they rest thirty times as long as before, and a day at most.
 func (r *Refusal) after(now time.Time, rest time.Duration) *Refusal {
 	if r != nil {
-		rest = min(max(rest, 30*time.Duration(r.Rest)), 24*time.Hour)
+		rest = min(max(rest, 30*time.Duration(r.Rest)), refusalMost)
 	}
 	return &Refusal{Until: now.Add(rest), Rest: Duration(rest)}
 }
 
 // ProbedSeen is whether the load balancer's probe gets no answer from a unit, and
-// its word for that; and, while neither unit answers us, whether the probe sees
-// the unit as serving.
+// its word for that; while neither unit answers us, whether the probe sees the
+// unit as serving; and which admin state the load balancer shows for the unit that
+// is not ours and that no pool reads, zero for none.
 type ProbedSeen struct {
-	Up        bool   `json:"up,omitempty"`
-	Unreached bool   `json:"unreached,omitempty"`
-	Reason    string `json:"reason,omitempty"`
+	Up        bool       `json:"up,omitempty"`
+	Unreached bool       `json:"unreached,omitempty"`
+	Reason    string     `json:"reason,omitempty"`
+	Foreign   AdminState `json:"foreign,omitempty"`
 }
 
 // Alarmed is an alarm that stands, by the row that raised it or the row's topic.
@@ -143,7 +152,8 @@ type LeverProof struct {
 	Back bool `json:"back,omitempty"`
 }
 
-// Block stops automatic moves: there were too many of them in an hour.
+// Block stops automatic moves: there were too many of them in an hour, or
+// somebody took our fence away for the second time.
 type Block struct {
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason"`
@@ -199,6 +209,9 @@ type AdminHold struct {
 	// Landed is set when the admin state was seen in place. Until then its write
 	// may still be on its way, so that reading None proves nothing.
 	Landed bool `json:"landed,omitempty"`
+	// Late is set when another write of it may still take effect, although it was
+	// seen in place: it was sent more than once, or seen in the document alone.
+	Late bool `json:"late,omitempty"`
 	// Lever is what the admin state is for; the zero value is a fence.
 	Lever Lever `json:"lever,omitempty"`
 	// Again is set when somebody took the fence away and it was set once more.

@@ -93,6 +93,27 @@ var holdRows = []Row{
 		Why:    "somebody set the survivor Down, and both must never be Down",
 	},
 	{
+		Name: "release-unreached", Acts: "release", Alarm: AlarmUrgent, Next: LookAgain,
+		Person: "Let 168.63.129.16 (service tag AzureLoadBalancer) reach the check port of the surviving unit: security group, routes, the unit's own access list.",
+		when:   func(f *Facts) bool { return f.Hold == HoldUnreached },
+		act:    release,
+		Why:    "the survivor answers 200 to us, but the load balancer's own view is that it does not serve: then nobody is served, and the other unit must be reachable again",
+	},
+	{
+		Name: "release-lying", Acts: "release", Alarm: AlarmUrgent, Next: LookAgain,
+		Person: "Look at the surviving unit: it answers 200 and does not forward. Reboot it, or set it Down in the load balancer.",
+		when:   func(f *Facts) bool { return f.Hold == HoldLying },
+		act:    release,
+		Why:    "the survivor fails a check that the unit held Down passes: it does not forward, so the other unit must be reachable again",
+	},
+	{
+		Name: "release-watched", Acts: "release", Alarm: AlarmNotice, Next: LookAgain,
+		Person: "Nothing; until it is over, the unit may be set Down once more by what is on its way, and is no sure spare.",
+		when:   func(f *Facts) bool { return f.Hold == HoldLeaving },
+		act:    release,
+		Why:    "our admin state is taken back, but it was sent and never seen, so it may still come: until that is unlikely, the load balancer's own view is watched",
+	},
+	{
 		Name: "prove-stands", Acts: "wait", Alarm: AlarmNone, Next: LookAgain,
 		Person: "Nothing; the proof ends by itself.",
 		when:   func(f *Facts) bool { return f.Hold == HoldProving },
@@ -131,7 +152,7 @@ var holdRows = []Row{
 	},
 	{
 		Name: "fence-erased", Acts: "forget", Alarm: AlarmUrgent, Next: LookAgain,
-		Person: "Somebody changed the admin state that we had set. If that was a deployment, let it keep the admin states that stand.",
+		Person: "Somebody changed the admin state that we had set. If that was a deployment, let it keep the admin states that stand. After the second time nothing more is set by itself until tandem ack.",
 		when:   func(f *Facts) bool { return f.Hold == HoldErased || f.Hold == HoldLost },
 		act:    forget,
 		Why:    "our admin state is not there any more: somebody else took it away, so it is not ours to keep",
@@ -393,6 +414,13 @@ var fenceRows = []Row{
 		Why:    "both units answer 200, but the load balancer does not carry both, or does not see the survivor as serving: a fence would leave nobody",
 	},
 	{
+		Name: "both-active-lying", Acts: "explain", Alarm: AlarmUrgent, Next: LookAgain,
+		Person: "Reboot the unit that does not forward, or set it Down in the load balancer; its partner forwards.",
+		when:   func(f *Facts) bool { return f.Situation.BothServe() && f.Obstacle == ObstacleLying },
+		act:    explainOnly,
+		Why:    "both units answer 200, but the one that should stay fails a check that the other one passes: a fence would leave nobody who forwards",
+	},
+	{
 		Name: "both-active-preference", Acts: "explain", Alarm: AlarmUrgent,
 		Person: "Set haprefered=0 on both units, or fence the second unit by hand.",
 		when:   func(f *Facts) bool { return f.Situation.BothServe() && f.Obstacle == ObstaclePreference },
@@ -415,7 +443,7 @@ var fenceRows = []Row{
 	},
 	{
 		Name: "both-active-blocked", Acts: "block", Alarm: AlarmUrgent,
-		Person: "There were too many automatic moves in an hour. Find the cause, then run tandem ack.",
+		Person: "There were too many automatic moves in an hour, or somebody took our fence away twice. Find the cause, then run tandem ack.",
 		when:   func(f *Facts) bool { return f.Situation.BothServe() && f.Obstacle != ObstacleNone },
 		act:    block,
 		Why:    "both units answer 200, but automatic moves are blocked until a person acknowledges",
@@ -552,7 +580,7 @@ var restRows = []Row{
 	},
 	{
 		Name: "api-refused", Acts: "explain", Alarm: AlarmWarning,
-		Person: "See that the secret of the unit is the one that the unit takes, and that its certificate is the one in the pair file. Credentials that were refused are tried again after two minutes, an hour and a day, and at once after tandem ack.",
+		Person: "See that the secret of the unit is the one that the unit takes, and that its certificate is the one in the pair file. Credentials that were refused are tried again after two minutes, an hour and a day, those of another secret too; after tandem ack within two minutes.",
 		when:   func(f *Facts) bool { return f.Refused },
 		act:    explainOnly,
 		Why:    "one unit serves and the other stands by, but a unit's API does not let us in: the proof by a second kind of evidence is weaker without it",
@@ -617,7 +645,7 @@ func why(row *Row, in *Input, d *Decision) string {
 	if f.Obstacle != ObstacleNone && f.Obstacle != ObstacleUnread && f.Lever != LeverFence {
 		words += "; in the way of " + f.Lever.String() + ": " + obstacleWords[f.Obstacle]
 	}
-	if drift := d.Record.Drift; drift != nil && f.Lever == LeverRepair {
+	if drift := d.Record.Drift; drift != nil && f.Lever == LeverRepair && (f.Belief == Confirmed || f.Wished) {
 		words += "; " + drift.words()
 	}
 	if f.Approved {
@@ -659,6 +687,7 @@ var obstacleWords = map[Obstacle]string{
 	ObstacleDispute:     "somebody changes back what we repair",
 	ObstacleRefusal:     "what the pair file asks for cannot be had",
 	ObstacleMoved:       "the world is not any more what the plan was made on",
+	ObstacleLying:       "the unit that would stay fails a check that the other one passes",
 }
 
 func approvedBy(in *Input) string {

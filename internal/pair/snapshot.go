@@ -84,7 +84,7 @@ type Decided struct {
 
 // Asked is the journal's form of a person's word about the pair.
 type Asked struct {
-	Word   string    `json:"word"` // pause, resume, approve, ack, prove, remove
+	Word   string    `json:"word"` // pause, resume, approve, ack, prove, remove; of all pairs: stop, go
 	By     string    `json:"by"`
 	Reason string    `json:"reason,omitempty"`
 	Until  time.Time `json:"until,omitzero"` // when a pause or an approval ends by itself

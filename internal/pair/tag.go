@@ -54,12 +54,22 @@ func readTag(text string) (h AdminHold, ok bool) {
 }
 
 // Tagged reports whether a load balancer's tag says that an admin state of the
-// pair is ours. Without the store it is the only witness: what a process
+// pair is ours. Without the store it is the best witness: what a process
 // remembers may have been taken back by another one, and a person's Down may
 // stand in its place.
 func Tagged(b *BalancerSeen, pairName string, h AdminHold) bool {
+	return !TaggedUntil(b, pairName, h).IsZero()
+}
+
+// TaggedUntil is until when a load balancer's tag says that an admin state of the
+// pair stands: later than the hold says where another process has renewed it.
+// The zero time means that no tag says that it is ours.
+func TaggedUntil(b *BalancerSeen, pairName string, h AdminHold) time.Time {
 	t, ok := readTag(b.Tags[TagName(pairName)])
-	return ok && t.Unit == h.Unit && t.State == h.State
+	if !ok || t.Unit != h.Unit || t.State != h.State {
+		return time.Time{}
+	}
+	return t.Deadline
 }
 
 // adopt takes over an admin state that a tag calls ours and that the record

@@ -57,9 +57,3 @@ func (w Writer) KeepsOut(other Writer, now time.Time, skew time.Duration) time.D
 		return max(w.Until.Add(skew).Sub(now), 0)
 	}
 }
-
-// Still reports whether w, by the time now, is still the writer where stands is
-// the one that is stored.
-func (w Writer) Still(stands Writer, now time.Time) bool {
-	return w.Owner != "" && w.Owner == stands.Owner && w.Generation == stands.Generation
-}

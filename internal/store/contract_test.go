@@ -161,6 +161,8 @@ func testContract(t *testing.T, open func(t *testing.T) account) {
 		{"a pair that leaves anything standing is not deleted", testNotDeleted},
 		{"everything is stopped for all workers until somebody lets it go", testStop},
 		{"a stop of a newer release is obeyed and not touched", testStopTooNew},
+		{"who stopped everything and let it go is kept, the newest first and not for ever", testSaid},
+		{"of ten who stop everything at once none is forgotten", testSaidRace},
 		{"a lease is held by one owner at a time", testLease},
 		{"of thirty workers racing for a lease one wins", testLeaseRace},
 		{"a worker that lost its lease can do nothing more", testTwoWorkers},
@@ -182,6 +184,18 @@ func testContract(t *testing.T, open func(t *testing.T) account) {
 		{"the index is rebuilt from the definitions", testReindex},
 		{"what a newer release added survives a rewrite", testUnknownProperties},
 		{"what needs a newer reader is shown and not touched", testTooNew},
+		{"a resource has one writer, which a fence takes it from and an equal one waits for", testWriter},
+		{"a writer that dies is followed after its time", testWriterDies},
+		{"what cannot be a writer is refused", testWriterRefused},
+		{"of thirty pairs that want to write at once one does", testWriterRace},
+		{"a budget is one for all processes, and for each subscription", testBudget},
+		{"a rest that one process was asked for is kept by all", testRest},
+		{"what was spent without asking is told", testSpend},
+		{"at most so many pairs have a slot, and a dead one's is free after its time", testSlots},
+		{"of thirty pairs that want a slot at once as many have one as there are", testSlotsRace},
+		{"what a newer release added to a brake survives", testBrakesKeep},
+		{"a brake that needs a newer reader is not touched", testBrakesTooNew},
+		{"rebuilding the index leaves the brakes alone", testBrakesStay},
 		{"a delayed message becomes visible after its delay", testMessages},
 		{"a message of more than 48 KiB is refused", testLargeMessage},
 		{"a context that has ended stores nothing", testEnded},
@@ -401,7 +415,7 @@ func testStop(t *testing.T, a account) {
 	}
 	set := func(stop *pair.Pause) {
 		t.Helper()
-		if err := a.SetStop(ctx, stop); err != nil {
+		if err := a.SetStop(ctx, stop, word("ann", 0)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -428,7 +442,7 @@ func testStop(t *testing.T, a account) {
 
 func testStopTooNew(t *testing.T, a account) {
 	ctx := t.Context()
-	if err := a.SetStop(ctx, &pair.Pause{Owner: "ann", Reason: "a newer way to stop"}); err != nil {
+	if err := a.SetStop(ctx, &pair.Pause{Owner: "ann", Reason: "a newer way to stop"}, word("ann", 0)); err != nil {
 		t.Fatal(err)
 	}
 	change(t, a.Store, tablePairs, everyPair, keyStop, func(props map[string]any) { props[propMinReader] = pair.Version + 1 })
@@ -436,7 +450,10 @@ func testStopTooNew(t *testing.T, a account) {
 	if err != nil || !stop.In(noon) || stop.Owner != "ann" {
 		t.Errorf("got the stop %+v (%v), want ann's", stop, err)
 	}
-	wantKind(t, a.SetStop(ctx, nil), pair.ErrTooNew)
+	wantKind(t, a.SetStop(ctx, nil, word("bob", 1)), pair.ErrTooNew)
+	if said := said(t, a); len(said) != 1 {
+		t.Errorf("%d words are kept, want none of what was refused", len(said))
+	}
 	if stop, err := a.Stop(ctx); err != nil || stop == nil {
 		t.Errorf("got the stop %+v (%v) after the refusal, want ann's", stop, err)
 	}

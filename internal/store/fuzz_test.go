@@ -170,6 +170,61 @@ func readsTheSame[T any](t *testing.T, value T) {
 	}
 }
 
+// FuzzABrakeKeepsWhatIsUnknown reads any row as that of each brake and writes it
+// again: what this release does not know is still there, it reads the same, and
+// what can be had by it is never more than there is.
+func FuzzABrakeKeepsWhatIsUnknown(f *testing.F) {
+	f.Add(1, goldenData(f, "ilb-edge.json"))
+	f.Add(1, goldenData(f, "slots.changing.json"))
+	f.Add(1, goldenData(f, "000a.json"))
+	f.Add(2, `{"resource":"x","rank":"rescue","generation":18446744073709551615,"more":{"a":[1.50,null,"<&>"]}}`)
+	f.Add(1, `{"holders":[{"pair":"a","until":"0001-01-01T00:00:00Z","why":"later"},{"pair":"a","until":"9999-12-31T23:59:59Z"}],"Holders":null}`)
+	f.Add(1, `{"readsFullAt":"9999-12-31T23:59:59.999Z","writesFullAt":"0001-01-01T00:00:00Z"}`)
+	f.Add(0, `null`)
+	f.Fuzz(func(t *testing.T, minReader int, data string) {
+		e := stored("k", minReader, strings.ToValidUTF8(data, "\ufffd")) // as a table keeps texts
+		if w, ok := rewritten[pair.Writer](t, e); ok && w.KeepsOut(pair.Writer{Pair: "other", Rank: w.Rank}, noon, LeaseSkew) > pair.LeaseMax+LeaseSkew {
+			t.Errorf("%+v keeps others out for too long", w)
+		}
+		if b, ok := rewritten[budget](t, e); ok {
+			most := requests{readAllowance.burst, writeAllowance.burst}
+			if got := b.portion(requests{}, most, noon); got.less(most).reads > 0 || got.less(most).writes > 0 || got.reads < 0 || got.writes < 0 {
+				t.Errorf("%+v gives %+v", b, got)
+			}
+			if wait := b.spent(most, noon).wait(most, noon); wait <= 0 || wait > 2*maxWait {
+				t.Errorf("%+v refuses for %v", b, wait)
+			}
+		}
+		if s, ok := rewritten[slots](t, e); ok {
+			next, wait := s.with("mine", 1, noon, noon.Add(ttl))
+			if wait < 0 || wait > pair.LeaseMax+LeaseSkew || wait == 0 && len(next.Holders) != 1 {
+				t.Errorf("%+v: wait %v, or have %+v", s, wait, next)
+			}
+		}
+	})
+}
+
+// rewritten reads a row of a brake and writes it again, and checks that nothing
+// is lost. It returns the value if it can be read.
+func rewritten[T any](t *testing.T, e entity) (v T, ok bool) {
+	r := readRow(e)
+	data := r.data
+	var was keeping[T]
+	if err := r.read(&was); err != nil {
+		if errors.Is(err, pair.ErrTooNew) == errors.Is(err, pair.ErrUnreadable) {
+			t.Errorf("error of no kind: %v", err)
+		}
+		return v, false
+	}
+	next, err := r.with(was)
+	if err != nil { // such as a year that JSON's times do not have
+		return v, false
+	}
+	checkUnknown(t, data, next.data, reflect.TypeFor[T]())
+	readsTheSame(t, was)
+	return was.Value, true
+}
+
 // FuzzAJournalKeyPutsTheNewestFirst reads any two ids: those that are taken
 // are the pair's own, spelled as pair.ID spells them, and have keys in the
 // opposite order of their numbers.

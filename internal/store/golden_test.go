@@ -95,14 +95,78 @@ func writeGolden(t *testing.T) (*Embedded, *Store) {
 	if _, err := s.Once(t.Context(), "api", "POST /pairs/1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.SetStop(t.Context(), goldenStop()); err != nil {
+	if err := s.SetStop(t.Context(), goldenStop(), word("ann", 0)); err != nil {
 		t.Fatal(err)
 	}
 	define(t, s, definition("gone", 8))
 	if err := s.Delete(t.Context(), "gone"); err != nil {
 		t.Fatal(err)
 	}
+	writeGoldenBrakes(t, s)
 	return e, s
+}
+
+// goldenWriter is the writer of the golden rows.
+func goldenWriter() pair.Writer {
+	return pair.Writer{
+		Resource: goldenDefinition().LoadBalancerID("ilb-edge"), Owner: "w1/7", Pair: "edge-weu", Rank: pair.RankFence, Until: noon.Add(ttl), Generation: 2,
+	}
+}
+
+// writeGoldenBrakes makes every kind of row of the brakes: a load balancer with
+// a writer, and a security group that was let go; a budget of which both kinds
+// were taken; two slots.
+func writeGoldenBrakes(t *testing.T, s *Store) {
+	t.Helper()
+	ctx := t.Context()
+	w := goldenWriter()
+	for _, as := range []pair.Writer{{Owner: "w2/1", Pair: "edge-neu", Rank: pair.RankRepair}, {Owner: w.Owner, Pair: w.Pair, Rank: w.Rank}} {
+		got, err := s.AcquireWriter(ctx, w.Resource, as, noon, ttl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if as.Rank == w.Rank {
+			diff(t, got, w)
+		}
+	}
+	free, err := s.AcquireWriter(ctx, resources(goldenDefinition())[1], pair.Writer{Owner: w.Owner, Pair: w.Pair, Rank: pair.RankRepair}, noon, ttl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{
+		s.ReleaseWriter(ctx, free),
+		s.Reserve(ctx, subscription, 100, 40, noon),
+		s.TakeSlot(ctx, "edge-weu", 2, noon, ttl), s.TakeSlot(ctx, "edge-neu", 2, noon, 2*ttl),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// readGoldenBrakes reads what writeGoldenBrakes made.
+func readGoldenBrakes(t *testing.T, s *Store) {
+	t.Helper()
+	ctx := t.Context()
+	w := goldenWriter()
+	_, stands, err := s.writer(ctx, w.Resource)
+	if err != nil {
+		t.Fatal(err)
+	}
+	diff(t, stands, keeping[pair.Writer]{Value: w})
+	if err := s.HoldsWriter(ctx, w, noon); err != nil {
+		t.Error(err)
+	}
+	next, err := s.AcquireWriter(ctx, resources(goldenDefinition())[1], pair.Writer{Owner: "w3/1", Pair: "edge-neu", Rank: pair.RankRepair}, noon, ttl)
+	if err != nil || next.Generation != 2 {
+		t.Errorf("got generation %d (%v) of what was let go, want 2", next.Generation, err)
+	}
+	refused(t, s, 26, 0, noon)
+	refused(t, s, 0, 61, noon)
+	reserve(t, s, 25, 60, noon)
+	err = s.TakeSlot(ctx, "edge-sea", 2, noon, ttl)
+	wantKind(t, err, pair.ErrBusy)
+	diff(t, pair.RetryAfter(err, 0), ttl+LeaseSkew)
 }
 
 // goldenRows returns all rows of an account as they are kept in testdata, by
@@ -224,7 +288,9 @@ func TestTheGoldenRowsOfRelease1AreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	diff(t, stop, goldenStop())
+	diff(t, said(t, account{Store: s}), []pair.Entry{numbered(word("ann", 0), 1)})
 	if got := define(t, s, definition("gone", 8)).Record.Epoch; got != 2 {
 		t.Errorf("got epoch %d after the tombstone, want 2", got)
 	}
+	readGoldenBrakes(t, s)
 }

@@ -1,6 +1,6 @@
 // Package store keeps what Tandem remembers: pairs with their records, intents
-// and outboxes, their journals, the index that finds them, and the queues that
-// wake them.
+// and outboxes, their journals, the index that finds them, the brakes that all
+// processes share, and the queues that wake them.
 //
 // One logic stands over two backends with the same contract: Table Storage and
 // queues in Azure, and an embedded store in memory for the lab and for tests.
@@ -31,13 +31,14 @@ type Store struct {
 	backend backend
 	now     func() time.Time
 	prefix  string // of the tables' names
+	purses  purses // what this process has put by of the budgets, to save requests
 }
 
 // The tables, without their prefix.
 const (
-	tablePairs   = "pairs"   // partition: pair; rows: definition, record, intents, outbox, or a tombstone; and the stop of all pairs
+	tablePairs   = "pairs"   // partition: pair; rows: definition, record, intents, outbox, or a tombstone; and the stop of all pairs, with what was said about it
 	tableJournal = "journal" // partition: pair; rows: entries, newest first
-	tableIndex   = "index"   // one partition; rows: pairs with their due time, claims on VMs, resources
+	tableIndex   = "index"   // one partition of rows: pairs with their due time, claims on VMs, resources; and one for each kind of brake
 	tableOnce    = "once"    // partition: scope; rows: idempotency keys
 )
 

@@ -103,8 +103,11 @@ func (o *operator) defineOne(ctx context.Context, f lab.PairFile) error {
 func (o *operator) command(ctx context.Context, verb string, st lab.Step) error {
 	ctx, cancel := context.WithTimeout(ctx, operatorPatience)
 	defer cancel()
-	if verb == "apply" {
+	switch verb {
+	case "apply":
 		return o.apply(ctx, st)
+	case "write":
+		return o.write(ctx, st.Unit)
 	}
 	word, name, ask := api.Word(verb), st.Unit, api.Ask{By: lab.Person.Name}
 	if st.State == everyPair {
@@ -152,4 +155,19 @@ func (o *operator) apply(ctx context.Context, st lab.Step) error {
 	}
 	o.files[st.Unit] = file
 	return nil
+}
+
+// write has exactly the plan written that the server shows now.
+func (o *operator) write(ctx context.Context, name string) error {
+	shown, err := o.api.PlanPair(ctx, name)
+	switch {
+	case err != nil:
+		return err
+	case len(shown.Refusals) > 0:
+		return errors.New("there is no plan: " + shown.Refusals[0].String())
+	case shown.Plan.Empty():
+		return errors.New("there is nothing to write")
+	}
+	_, err = o.api.Ask(ctx, api.Apply, name, api.Ask{By: lab.Person.Name, Plan: shown.Plan.Hash}, false)
+	return err
 }

@@ -43,15 +43,17 @@ type Moment struct {
 
 // Decision is one stored decision.
 type Decision struct {
-	ID        string         `json:"id"`
-	At        string         `json:"at"`
-	Seen      pair.Situation `json:"seen"`
-	Believed  pair.Situation `json:"believed"`
-	Row       string         `json:"row"`
-	Reason    string         `json:"reason"`
-	Evidence  []string       `json:"evidence,omitempty"` // kinds of facts that events brought
-	Intents   []string       `json:"intents,omitempty"`
-	PersonCan string         `json:"personCan,omitempty"`
+	ID       string         `json:"id"`
+	At       string         `json:"at"`
+	Seen     pair.Situation `json:"seen"`
+	Believed pair.Situation `json:"believed"`
+	Row      string         `json:"row"`
+	Reason   string         `json:"reason"`
+	// Blind is why the program did not trust itself, if so.
+	Blind     string   `json:"blind,omitempty"`
+	Evidence  []string `json:"evidence,omitempty"` // kinds of facts that events brought
+	Intents   []string `json:"intents,omitempty"`
+	PersonCan string   `json:"personCan,omitempty"`
 }
 
 // decisions reads the stored decisions out of a journal, oldest first.
@@ -68,6 +70,9 @@ func decisions(entries []pair.Entry, start time.Time) ([]Decision, error) {
 		one := Decision{
 			ID: d.Decision.ID, At: lab.Line{At: d.Decision.At.Sub(start)}.Clock(), Seen: d.Decision.Seen, Believed: d.Decision.Believed,
 			Row: d.Decision.Row, Reason: d.Reason, PersonCan: d.Person,
+		}
+		if d.Input.Blind != pair.NotBlind {
+			one.Blind = d.Input.Blind.String()
 		}
 		for _, e := range d.Input.Evidence {
 			one.Evidence = append(one.Evidence, e.Kind.String())
@@ -99,10 +104,14 @@ func judge(sc lab.Scenario, o *Outcome, with, without lab.Outage, events []strin
 	rows := rowsOf(*o)
 	inOrder(o, "decisions", rows, e.Decisions)
 	inOrder(o, "published events", events, e.Events)
-	var evidence []string
+	var evidence, blind []string
 	for _, d := range o.Decisions {
 		evidence = append(evidence, d.Evidence...)
+		if d.Blind != "" {
+			blind = append(blind, d.Blind)
+		}
 	}
+	inOrder(o, "causes of blindness", blind, e.Blind)
 	inOrder(o, "evidence of events", evidence, e.Evidence)
 	if e.NoEvidence && len(evidence) > 0 {
 		o.fail("evidence of events %v, expected none", evidence)

@@ -77,7 +77,7 @@ func With(ctx context.Context, sc lab.Scenario, o Options) (Outcome, lab.Outage,
 			return Outcome{}, lab.Outage{}, nil, err
 		}
 	}
-	if err := run(ctx, world, s.operator, journal); err != nil {
+	if err := errors.Join(run(ctx, world, s.operator, journal), s.linger()); err != nil {
 		return Outcome{}, lab.Outage{}, nil, fmt.Errorf("play story %s: %w", sc.Name, err)
 	}
 	entries, err := journal.Journal(context.WithoutCancel(ctx), pairName, 1000, "")

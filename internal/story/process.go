@@ -34,7 +34,7 @@ func (w *worker) Start(ctx context.Context, env host.Environment) (host.Process,
 	if err != nil {
 		return nil, err
 	}
-	p.server = &http.Server{Handler: a.Handler(), ReadHeaderTimeout: time.Minute}
+	p.server = &http.Server{Handler: p.counted(a.Handler()), ReadHeaderTimeout: time.Minute}
 	go func() {
 		defer close(p.done)
 		defer a.Close()
@@ -80,6 +80,25 @@ func (p *process) Kill() {
 		_ = c.Conn.Close() // in memory
 	}
 	_ = p.server.Close()
+}
+
+// counted counts the requests that are at work, also beyond the end of the
+// process, and takes none after it.
+func (p *process) counted(handler http.Handler) http.Handler {
+	busy := &p.worker.stage.busy
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.mu.Lock()
+		ended := p.ended
+		if !ended {
+			busy.Add(1)
+		}
+		p.mu.Unlock()
+		if ended {
+			return
+		}
+		defer busy.Done()
+		handler.ServeHTTP(w, r)
+	})
 }
 
 // Dial reaches the handler's loopback, which here is the machine's own address.

@@ -24,6 +24,7 @@ type stage struct {
 	holds    holds
 	workers  []*worker
 	operator *operator
+	busy     sync.WaitGroup // requests in processes, ended ones too
 }
 
 // newStage prepares the program's side of a world. Nothing runs yet.
@@ -53,11 +54,35 @@ func (s *stage) attach(functions fs.FS) error {
 	})
 }
 
+// lingerMax is longer than anything that a killed process may still do here: a
+// pass of 20 s and the two in which it gives its lease back.
+const lingerMax = time.Minute
+
+// linger waits until nothing runs any more of processes that have all been
+// killed. In virtual time nobody may be left behind.
+func (s *stage) linger() error {
+	idle := make(chan struct{})
+	go func() {
+		s.busy.Wait()
+		close(idle)
+	}()
+	most := time.NewTimer(lingerMax)
+	defer most.Stop()
+	select {
+	case <-idle:
+		return nil
+	case <-most.C:
+		return fmt.Errorf("the program is still at work %v after its end", lingerMax)
+	}
+}
+
 // do lets a step happen that is the program's own.
 func (s *stage) do(st lab.Step) error {
 	switch st.Do {
 	case "store-down":
 		s.tables.setDown()
+	case "store-readonly":
+		s.tables.setReadOnly()
 	case "store-up":
 		s.tables.heal()
 	case "store-slow":

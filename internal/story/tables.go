@@ -17,6 +17,7 @@ type tables struct {
 
 	mu    sync.Mutex // guards what follows, and random; never held across a wait
 	down  bool
+	only  bool // reads work
 	late  time.Duration
 	fails []bool // the next requests: whether they are done all the same
 	n     int    // counts requests
@@ -32,6 +33,13 @@ func (t *tables) setDown() {
 	t.down = true
 }
 
+// setReadOnly refuses every write.
+func (t *tables) setReadOnly() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.only = true
+}
+
 func (t *tables) setLate(late time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -42,7 +50,7 @@ func (t *tables) setLate(late time.Duration) {
 func (t *tables) heal() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.down, t.late, t.fails = false, 0, nil
+	t.down, t.only, t.late, t.fails = false, false, 0, nil
 }
 
 // failNext lets the next requests fail, half of them after they were done.
@@ -61,6 +69,7 @@ func (t *tables) failNext(times int) {
 type fate struct {
 	half    time.Duration // that it is slower, on each way
 	down    bool
+	only    bool // writes are refused
 	fails   bool
 	allSame bool // it is done although it fails
 }
@@ -68,7 +77,7 @@ type fate struct {
 func (t *tables) next() fate {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	f := fate{down: t.down}
+	f := fate{down: t.down, only: t.only}
 	if t.late > 0 {
 		t.n++ // requests of one instant come back apart from each other
 		f.half = t.late/2 + time.Duration(t.n%1000)
@@ -89,6 +98,8 @@ func (t *tables) gate(ctx context.Context, write bool, do func() error) error {
 	switch {
 	case f.down:
 		return fmt.Errorf("the tables cannot be reached: %w", pair.ErrUnreachable)
+	case f.only && write:
+		return fmt.Errorf("the tables can only be read: %w", pair.ErrRefused)
 	case f.fails && !write:
 		return fmt.Errorf("the tables gave no answer: %w", pair.ErrUnreachable)
 	case f.fails && f.allSame:

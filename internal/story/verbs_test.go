@@ -228,7 +228,7 @@ func TestWhatHappensToTheProgram(t *testing.T) {
 		},
 		{
 			"both pairs behind one load balancer are applied",
-			"neighbour: true\nfor: 2m\nsteps: []\n",
+			"neighbours: 1\nfor: 2m\nsteps: []\n",
 			[]string{"healthy"},
 			func(t *testing.T, o Outcome) {
 				var applied int

@@ -1,6 +1,7 @@
 package story
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -14,8 +15,10 @@ import (
 
 	"tandem/internal/app"
 	"tandem/internal/azure/events"
+	"tandem/internal/balancer"
 	"tandem/internal/lab"
 	"tandem/internal/lab/network"
+	"tandem/internal/pair"
 	"tandem/internal/store"
 )
 
@@ -60,14 +63,25 @@ func (w *worker) program(p *process, id string) (*app.App, error) {
 		return nil, err
 	}
 	s, started := w.stage, time.Now()
+	most, err := maxMode(s.world.Scenario)
+	if err != nil {
+		return nil, err
+	}
 	return app.New(app.Options{
 		Store:   s.account.Store(store.HandleOptions{Now: w.now, Gate: p.storeGate, Tables: s.tables.gate}),
 		Secrets: secrets(s.world.Secrets()), Credential: credential{}, Cloud: azure(),
 		Client: client, DialContext: p.dialOut, Topic: "https://" + lab.TopicName + "/api/events", TopicKey: lab.TopicKey,
 		Own: events.Own{AppID: lab.Tandem.AppID, ObjectID: lab.Tandem.ObjectID}, Peers: []netip.Prefix{netip.PrefixFrom(w.machine.Addr(), 32)},
-		Worker: id, Seed: s.seed, Log: slog.New(teller{tell: p.tell}),
-		Now: w.now, Uptime: func() time.Duration { return time.Since(started) },
+		Surroundings: balancer.Surroundings{From: []netip.Prefix{s.world.ProgramSubnet()}},
+		Worker:       id, Seed: s.seed, Log: slog.New(teller{tell: p.tell}),
+		Now: w.now, Uptime: func() time.Duration { return time.Since(started) }, MaxMode: most,
 	})
+}
+
+// maxMode is the setting TANDEM_MAX_MODE of a story.
+func maxMode(sc lab.Scenario) (most pair.Mode, err error) {
+	err = most.UnmarshalText([]byte(cmp.Or(sc.MaxMode, pair.ModeUnset.String())))
+	return most, err
 }
 
 func (w *worker) azureClient(p *process) (*http.Client, error) {

@@ -21,6 +21,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -42,6 +43,8 @@ Examples:
   mutate -also internal/control          whose tests may notice it as well
   mutate -n 60 -seed 1                   a sample, for a first impression
   mutate -only facts.go -o json          one file, for a program
+  mutate -only act.go -only guard.go internal/control
+                                         those files of another package
 
 Flags:
 `
@@ -50,7 +53,7 @@ Flags:
 type options struct {
 	dir     string
 	also    []string
-	only    string
+	only    []string // empty is every file
 	skip    string
 	sample  int
 	seed    uint64
@@ -107,7 +110,10 @@ func parse(args []string, help io.Writer) (options, error) {
 		o.also = append(o.also, dir)
 		return nil
 	})
-	f.StringVar(&o.only, "only", "", "make mistakes in this `FILE` of the package only")
+	f.Func("only", "make mistakes in this `FILE` of the package only; may be repeated", func(file string) error {
+		o.only = append(o.only, filepath.Base(file))
+		return nil
+	})
 	f.StringVar(&o.skip, "skip", "", "tests that do not count, a `REGEXP` as for go test -skip")
 	f.IntVar(&o.sample, "n", 0, "try a random sample of `N` mutants; 0 tries all")
 	f.Uint64Var(&o.seed, "seed", 1, "chooses the sample")
@@ -193,9 +199,14 @@ func mutantsOf(s *suite, o options) ([]mutant, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, name := range o.only {
+		if !slices.Contains(s.GoFiles, name) {
+			return nil, fmt.Errorf("%s has no file %s", o.dir, name)
+		}
+	}
 	var all []mutant
 	for _, name := range s.GoFiles {
-		if o.only != "" && name != filepath.Base(o.only) {
+		if len(o.only) > 0 && !slices.Contains(o.only, name) {
 			continue
 		}
 		src := &source{path: filepath.Join(s.Dir, name)}
@@ -213,7 +224,7 @@ func mutantsOf(s *suite, o options) ([]mutant, error) {
 		all = append(all, found...)
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("nothing to negate or to drop in %s %s", o.dir, o.only)
+		return nil, fmt.Errorf("nothing to negate or to drop in %s", strings.Join(append([]string{o.dir}, o.only...), " "))
 	}
 	if o.sample > 0 && o.sample < len(all) {
 		all = sample(all, o.sample, o.seed)

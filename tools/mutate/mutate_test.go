@@ -215,6 +215,37 @@ func TestATestThatIsNotSkippedCounts(t *testing.T) {
 	}
 }
 
+func TestMistakesAreMadeInTheFilesThatAreNamed(t *testing.T) {
+	s, err := findSuite(t.Context(), fixture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		rule string
+		only []string
+		want []string
+	}{
+		{"all, where none is named", nil, []string{"fixture.go", "table.go"}},
+		{"one", []string{"table.go"}, []string{"table.go"}},
+		{"several", []string{"table.go", "fixture.go"}, []string{"fixture.go", "table.go"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.rule, func(t *testing.T) {
+			ms, err := mutantsOf(s, options{dir: fixture, only: tt.only})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, m := range ms {
+				got = append(got, filepath.Base(m.File))
+			}
+			if got = slices.Compact(got); !slices.Equal(got, tt.want) {
+				t.Errorf("mistakes in %v, want them in %v", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestTestsThatFailWithoutAMistakeMeasureNothing(t *testing.T) {
 	s, err := findSuite(t.Context(), fixture)
 	if err != nil {
@@ -264,7 +295,7 @@ func TestAnInterruptedTrialSaysSoAndStops(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ms, err := mutantsOf(s, options{dir: fixture, only: "fixture.go"})
+	ms, err := mutantsOf(s, options{dir: fixture, only: []string{"fixture.go"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +330,8 @@ func TestTheCommandLine(t *testing.T) {
 		{"a broken pattern", []string{"-skip", "("}, 2, "-skip: "},
 		{"a directory that is not there", []string{"testdata/none"}, 1, "find the package in testdata/none"},
 		{"a package without tests", []string{"../../internal/azure"}, 1, "find the package in ../../internal/azure"},
-		{"a file that is not there", []string{"-only", "none.go", fixture}, 1, "nothing to negate or to drop in testdata/fixture none.go"},
+		{"a file that is not there", []string{"-only", "table.go", "-only", "none.go", fixture}, 1, "testdata/fixture has no file none.go"},
+		{"a file without conditions", []string{"-only", "doc.go", "../../internal/control"}, 1, "nothing to negate or to drop in ../../internal/control doc.go"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.rule, func(t *testing.T) {

@@ -98,7 +98,7 @@ func (c *Client) cached(ipConfig string) (netip.Addr, bool) {
 // addresses.
 func (c *Client) readAddress(ctx context.Context, ipConfig string) (netip.Addr, error) {
 	id, err := azarm.ParseResourceID(ipConfig)
-	if err != nil || !isOf(id, "Microsoft.Network/networkInterfaces/ipConfigurations") {
+	if err != nil || !isOf(id, interfaceKind+"/ipConfigurations") {
 		return netip.Addr{}, fmt.Errorf("read the interface of a member: %w: %s is none of a VM", pair.ErrNotFound, oneLine(ipConfig, 200))
 	}
 	clients, err := c.subscription(id.SubscriptionID)

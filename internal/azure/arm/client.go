@@ -1,7 +1,7 @@
 // Package arm speaks with Azure Resource Manager: it reads load balancers,
-// their rule health and the power state of VMs, writes one admin state or one
-// tag at a time, and starts and restarts VMs. It answers in the words of
-// internal/pair and is the only package that compiles armnetwork.
+// their rule health and the power state of VMs, writes one admin state, one tag
+// or one whole document at a time, and starts and restarts VMs. It answers in
+// the words of internal/pair and is the only package that compiles armnetwork.
 //
 // What an answer means for a pair, whether a write may be made and when it is
 // looked at again are left to internal/pair and internal/control. Nothing in
@@ -204,8 +204,11 @@ func (c *Client) subscription(id string) (*subscription, error) {
 
 // The kinds of resources that are ours to ask for.
 const (
-	balancerKind = "Microsoft.Network/loadBalancers"
-	machineKind  = "Microsoft.Compute/virtualMachines"
+	balancerKind  = "Microsoft.Network/loadBalancers"
+	interfaceKind = "Microsoft.Network/networkInterfaces"
+	networkKind   = "Microsoft.Network/virtualNetworks"
+	subnetKind    = networkKind + "/subnets"
+	machineKind   = "Microsoft.Compute/virtualMachines"
 )
 
 func isOf(id *azarm.ResourceID, kind string) bool {

@@ -179,3 +179,75 @@ func FuzzAFailureIsOfOneKindOnOneLine(f *testing.F) {
 		}
 	})
 }
+
+// FuzzADocumentComesBackByteForByte reads any answer as a document: what is
+// returned is that answer and nothing else, it is an object, and it can be
+// written again as it is.
+func FuzzADocumentComesBackByteForByte(f *testing.F) {
+	f.Add(file(f, "loadbalancer.json"))
+	f.Add(file(f, "lm-1-nic.json"))
+	f.Add(`{"etag":"a","ETAG":"b"}`)
+	f.Add(" \n{\"etag\":\"W/\\\"1\\\"\\r\\n\"}")
+	f.Add(`{"id":"` + nicsPath + `other"}`)
+	f.Add(`null`)
+	f.Fuzz(func(t *testing.T, body string) {
+		p := &platform{t: t}
+		c := p.client(Options{Transport: saying(map[string]string{"/loadBalancers/lb-lm": body})})
+		doc, etag, err := c.Read(t.Context(), lbPath)
+		if err != nil {
+			checkFit(t, err)
+			return
+		}
+		if string(doc) != body || !strings.HasPrefix(strings.TrimLeft(body, " \t\r\n"), "{") {
+			t.Errorf("read %q from %q", doc, body)
+		}
+		if _, err := c.BeginWrite(t.Context(), lbPath, doc, etag, allowed); err != nil {
+			checkFit(t, err)
+		}
+	})
+}
+
+// FuzzAListEnds reads any page of a list that may lead to itself: it ends, and
+// what it returns are objects.
+func FuzzAListEnds(f *testing.F) {
+	f.Add(`{"value":[{"name":"a"}]}`)
+	f.Add(`{"value":[{}],"nextLink":"` + home + `/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/loadBalancers"}`)
+	f.Add(`{"value":[null],"nextLink":"https://elsewhere.test/"}`)
+	f.Add(`{"nextLink":"http://management.test/"}`)
+	f.Add(`[]`)
+	f.Fuzz(func(t *testing.T, body string) {
+		p := &platform{t: t}
+		all, err := p.client(Options{Transport: saying(map[string]string{"/loadBalancers": body})}).List(t.Context(), "s", "rg", balancerKind)
+		if err != nil {
+			checkFit(t, err)
+			return
+		}
+		for _, item := range all {
+			if len(item) == 0 || item[0] != '{' {
+				t.Errorf("a resource that is none: %q", item)
+			}
+		}
+	})
+}
+
+// FuzzAvailabilityIsAPercentage reads any answer about the metric: what it says
+// of an address is between 0 and 100.
+func FuzzAvailabilityIsAPercentage(f *testing.F) {
+	f.Add(`{"value":[{"timeseries":[{"metadatavalues":[{"value":"10.0.2.4"}],"data":[{"average":100},{}]}]}]}`)
+	f.Add(`{"value":[null,{"timeseries":[null,{"metadatavalues":[null],"data":[null,{"average":-1e308},{"average":1e308}]}]}]}`)
+	f.Add(`{"value":{}}`)
+	f.Fuzz(func(t *testing.T, body string) {
+		p := &platform{t: t}
+		c := p.client(Options{Transport: saying(map[string]string{"/metrics": body}), Now: func() time.Time { return epoch }})
+		got, err := c.Availability(t.Context(), lbPath, epoch.Add(-time.Minute))
+		if err != nil {
+			checkFit(t, err)
+			return
+		}
+		for addr, percent := range got {
+			if !addr.IsValid() || !(percent >= 0 && percent <= 100) {
+				t.Errorf("%s: %v", addr, percent)
+			}
+		}
+	})
+}

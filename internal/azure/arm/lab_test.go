@@ -59,6 +59,17 @@ type traffic struct{}
 
 func (traffic) Apply(dataplane.LoadBalancer) {}
 func (traffic) Remove(string)                {}
+func (traffic) Guard([]dataplane.Interface)  {}
+func (traffic) Availability(_ string, from, until time.Time) []dataplane.Availability {
+	var all []dataplane.Availability
+	for i, unit := range []netip.Addr{first, second} {
+		for at := from; at.Before(until); at = at.Add(time.Minute) {
+			all = append(all, dataplane.Availability{Address: unit, Minute: at, Percent: float64(100 * (1 - i))})
+		}
+	}
+	return all
+}
+
 func (traffic) Health(string, string) []dataplane.BackendHealth {
 	return []dataplane.BackendHealth{
 		{Address: first, State: dataplane.StateUp, Reason: "Up_Probe_Success"},
@@ -88,10 +99,11 @@ func inTheLab(t *testing.T, opts labarm.Options, story func(t *testing.T, w *wor
 		w := &world{t: t, pair: definition()}
 		opts.Phase = 3 * time.Microsecond
 		w.manager, err = labarm.New(labarm.Config{
-			Subscriptions: []string{w.pair.Azure.Subscription},
-			Seed:          1,
-			Options:       opts,
-			Tokens:        map[string]labarm.Principal{"fake_token": {AppID: "00000000-0000-0000-0000-0000000000bb", Name: "tandem"}},
+			Subscriptions:  []string{w.pair.Azure.Subscription},
+			ResourceGroups: []string{w.pair.Azure.ResourceGroup},
+			Seed:           1,
+			Options:        opts,
+			Tokens:         map[string]labarm.Principal{"fake_token": {AppID: "00000000-0000-0000-0000-0000000000bb", Name: "tandem"}},
 		}, traffic{})
 		if err != nil {
 			t.Fatal(err)
@@ -151,14 +163,19 @@ func (w *world) seed() {
 	nic := func(n string) string { return base + "Microsoft.Network/networkInterfaces/lm-" + n + "-nic" }
 	vm := func(n string) string { return base + "Microsoft.Compute/virtualMachines/lm-" + n }
 	pools := []string{lb + "/backendAddressPools/loadmasters"}
+	subnet := base + "Microsoft.Network/virtualNetworks/vnet-lm/subnets/units"
 	err := errors.Join(
-		w.manager.SeedNIC(labarm.NIC{ID: nic("1"), VM: vm("1"), Address: first, Pools: pools}),
-		w.manager.SeedNIC(labarm.NIC{ID: nic("2"), VM: vm("2"), Address: second, Pools: pools}),
+		w.manager.SeedVirtualNetwork(labarm.VirtualNetwork{
+			ID: base + "Microsoft.Network/virtualNetworks/vnet-lm", Space: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")},
+			Subnets: []labarm.Subnet{{Name: "units", Prefix: netip.MustParsePrefix("10.0.2.0/24")}},
+		}),
+		w.manager.SeedNIC(labarm.NIC{ID: nic("1"), VM: vm("1"), Address: first, Subnet: subnet, Pools: pools}),
+		w.manager.SeedNIC(labarm.NIC{ID: nic("2"), VM: vm("2"), Address: second, Subnet: subnet, Pools: pools}),
 		w.manager.SeedVM(labarm.VM{ID: vm("1"), Interfaces: []string{nic("1")}}),
 		w.manager.SeedVM(labarm.VM{ID: vm("2"), Interfaces: []string{nic("2")}, Power: labarm.Deallocated}),
 		w.manager.SeedLoadBalancer(labarm.LoadBalancer{
 			ID:        lb,
-			Frontends: []labarm.Frontend{{Name: "vip1", Address: netip.MustParseAddr("10.0.2.100")}},
+			Frontends: []labarm.Frontend{{Name: "vip1", Address: netip.MustParseAddr("10.0.2.100"), Subnet: subnet}},
 			Pools:     []string{"loadmasters"},
 			Probes:    []labarm.Probe{{Name: "check", Port: 8444, Path: "/", Interval: 5 * time.Second, Threshold: 2}},
 			Rules:     []labarm.Rule{{Name: "https", Frontend: "vip1", Pool: "loadmasters", Probe: "check", FrontendPort: 443, BackendPort: 443}},

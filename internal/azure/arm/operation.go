@@ -35,15 +35,17 @@ const (
 // when it is seen. Their names are part of the resume tokens that are stored,
 // so they must never change.
 type (
-	poolWritten  struct{}
-	tagsWritten  struct{}
-	machineActed struct{}
+	poolWritten     struct{}
+	tagsWritten     struct{}
+	machineActed    struct{}
+	resourceWritten struct{}
 )
 
 // request is one request of a write.
 type request struct {
 	method, address string
 	ifMatch         string // empty where no version is written on
+	create          bool   // only where there is none yet
 	body            []byte // JSON, nil for none
 }
 
@@ -84,6 +86,9 @@ func (c *Client) send(ctx context.Context, k *call, r request) (*http.Response, 
 	req.Raw().Header.Set("Accept", "application/json")
 	if r.ifMatch != "" {
 		req.Raw().Header.Set("If-Match", r.ifMatch)
+	}
+	if r.create {
+		req.Raw().Header.Set("If-None-Match", "*")
 	}
 	if r.body != nil {
 		if err := req.SetBody(streaming.NopCloser(bytes.NewReader(r.body)), "application/json"); err != nil {
@@ -160,10 +165,11 @@ func succeeded(resp *http.Response) bool {
 // maxToken bounds a resume token; the signed addresses in it are about 3 KiB.
 const maxToken = 32 << 10
 
-// Poll looks once at the operation of a resume token, be it of a pool, of tags
-// or of a VM, which may come from another process. Waiting for it is the caller's part: Operation.After says
-// how long the platform asks for, and nothing here sleeps until the end, since
-// the host kills what takes long.
+// Poll looks once at the operation of a resume token, be it of a pool, of tags,
+// of a whole resource or of a VM, which may come from another process. Waiting
+// for it is the caller's part: Operation.After says how long the platform asks
+// for, and nothing here sleeps until the end, since the host kills what takes
+// long.
 //
 // An operation that ended badly is an error: ErrSuperseded when a later write
 // cancelled it, the platform's own kind where it has one, and otherwise
@@ -215,6 +221,8 @@ func (c *Client) resume(token string) (poller, error) {
 		return runtime.NewPollerFromResumeToken[tagsWritten](token, pipeline, nil)
 	case "machineActed":
 		return runtime.NewPollerFromResumeToken[machineActed](token, pipeline, nil)
+	case "resourceWritten":
+		return runtime.NewPollerFromResumeToken[resourceWritten](token, pipeline, nil)
 	default:
 		return nil, errors.New("the token is of no kind of ours")
 	}
@@ -238,6 +246,10 @@ func subject(token string) string {
 			continue
 		}
 		switch name := oneLine(id.Name, 80); {
+		case t.Type == "resourceWritten":
+			if k, known := kindOfResource(id.ResourceType.String()); known {
+				return "the write of " + k.noun + " " + name
+			}
 		case isOf(id, machineKind) && verb != "":
 			return fmt.Sprintf("the %s of VM %s", oneLine(verb, 20), name)
 		case isOf(id, balancerKind):

@@ -50,6 +50,8 @@ const (
 	vm2    = base + "Microsoft.Compute/virtualMachines/lm-2"
 	nic1   = base + "Microsoft.Network/networkInterfaces/lm-1-nic"
 	nic2   = base + "Microsoft.Network/networkInterfaces/lm-2-nic"
+	vnetID = base + "Microsoft.Network/virtualNetworks/vnet-lm"
+	subnet = vnetID + "/subnets/units"
 )
 
 var (
@@ -81,7 +83,9 @@ type recorder struct {
 	applied []string // when, and the admin states of the pool
 	last    dataplane.LoadBalancer
 	removed []string
+	guarded []dataplane.Interface
 	health  []dataplane.BackendHealth
+	minutes []dataplane.Availability
 }
 
 func (r *recorder) Apply(lb dataplane.LoadBalancer) {
@@ -109,6 +113,24 @@ func (r *recorder) Health(string, string) []dataplane.BackendHealth {
 	return r.health
 }
 
+func (r *recorder) Guard(interfaces []dataplane.Interface) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.guarded = interfaces
+}
+
+func (r *recorder) Availability(_ string, from, until time.Time) []dataplane.Availability {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var known []dataplane.Availability
+	for _, m := range r.minutes {
+		if !m.Minute.Before(from) && m.Minute.Before(until) {
+			known = append(known, m)
+		}
+	}
+	return known
+}
+
 // take returns what was applied since the last call.
 func (r *recorder) take() []string {
 	synctest.Wait()
@@ -117,6 +139,14 @@ func (r *recorder) take() []string {
 	taken := r.applied
 	r.applied = nil
 	return taken
+}
+
+// now is what the data path has of the load balancer that was applied last.
+func (r *recorder) now() dataplane.LoadBalancer {
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last
 }
 
 // azure is a Resource Manager on an in-memory network with a seeded pair,
@@ -245,13 +275,17 @@ func (z *azure) connect() {
 
 func (z *azure) seed() {
 	errs := []error{
-		z.manager.SeedNIC(arm.NIC{ID: nic1, VM: vm1, Address: addresses[0], Pools: []string{poolID}, NATRules: []string{natID}}),
-		z.manager.SeedNIC(arm.NIC{ID: nic2, VM: vm2, Address: addresses[1], Pools: []string{poolID}}),
+		z.manager.SeedVirtualNetwork(arm.VirtualNetwork{
+			ID: vnetID, Space: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")},
+			Subnets: []arm.Subnet{{Name: "units", Prefix: netip.MustParsePrefix("10.0.2.0/24")}},
+		}),
+		z.manager.SeedNIC(arm.NIC{ID: nic1, VM: vm1, Address: addresses[0], Subnet: subnet, Pools: []string{poolID}, NATRules: []string{natID}}),
+		z.manager.SeedNIC(arm.NIC{ID: nic2, VM: vm2, Address: addresses[1], Subnet: subnet, Pools: []string{poolID}}),
 		z.manager.SeedVM(arm.VM{ID: vm1, Interfaces: []string{nic1}}),
 		z.manager.SeedVM(arm.VM{ID: vm2, Interfaces: []string{nic2}, Power: arm.Deallocated}),
 		z.manager.SeedLoadBalancer(arm.LoadBalancer{
 			ID:        lbID,
-			Frontends: []arm.Frontend{{Name: "vip1", Address: vip}},
+			Frontends: []arm.Frontend{{Name: "vip1", Address: vip, Subnet: subnet}},
 			Pools:     []string{"loadmasters"},
 			Probes:    []arm.Probe{{Name: "check", Port: 8444, Path: "/", Interval: 5 * time.Second, Threshold: 2}},
 			Rules:     []arm.Rule{{Name: "https", Frontend: "vip1", Pool: "loadmasters", Probe: "check", FrontendPort: 443, BackendPort: 443}},

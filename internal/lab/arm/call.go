@@ -28,6 +28,7 @@ type call struct {
 	request     *http.Request
 	body        []byte
 	ifMatch     string
+	ifNoneMatch string
 	clientID    string // x-ms-client-request-id
 	correlation string
 	principal   Principal
@@ -36,7 +37,8 @@ type call struct {
 }
 
 func (m *Manager) newCall(r *http.Request) *call {
-	c := &call{method: r.Method, url: r.URL, request: r, ifMatch: r.Header.Get("If-Match"), header: http.Header{}}
+	c := &call{method: r.Method, url: r.URL, request: r, header: http.Header{}}
+	c.ifMatch, c.ifNoneMatch = r.Header.Get("If-Match"), r.Header.Get("If-None-Match")
 	c.base = "http://" + r.Host
 	if r.TLS != nil {
 		c.base = "https://" + r.Host
@@ -125,6 +127,7 @@ type target struct {
 	child, childName, verb string // backendAddressPools, pool1, or only verb: start, instanceView
 	operation              string // the id of a long operation
 	result                 bool   // operationResults, not operations
+	metrics                bool   // Microsoft.Insights/metrics of the resource
 	known                  bool
 }
 
@@ -162,6 +165,10 @@ func parseTarget(path string) target {
 		return t
 	case len(tail) >= 1:
 		t.name = tail[0]
+	}
+	if len(tail) == 4 && strings.EqualFold(strings.Join(tail[1:], "/"), "providers/"+metricsType) {
+		t.metrics, t.known = true, true
+		return t
 	}
 	switch {
 	case len(tail) == 2 && k.collection(tail[1]) == nil:
@@ -202,6 +209,8 @@ func (t target) label() string {
 		return t.childName + " of " + t.name
 	case t.verb != "":
 		return t.verb + " of " + t.name
+	case t.metrics:
+		return "metrics of " + t.name
 	}
 	return t.name
 }

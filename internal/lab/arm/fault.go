@@ -27,7 +27,7 @@ const (
 	FailOperation           // the PUT or VM action is accepted, and ends Failed; a PATCH, which ends at once, is answered 500
 	NoEffect                // the PUT or PATCH succeeds, but the data path does not follow, unless a later write brings it along
 	Late                    // the PUT or PATCH is called Succeeded at once, and takes effect after Delay
-	Overtaken               // right before a PUT or PATCH with If-Match on a load balancer, Rival edits that load balancer
+	Overtaken               // right before a PUT or PATCH with If-Match, Rival edits the resource that it is about
 )
 
 // String returns the kind as words.
@@ -75,7 +75,7 @@ func (k FaultKind) canHappenTo(c *call) bool {
 	case NoEffect, Late:
 		return c.writes()
 	case Overtaken:
-		return c.writes() && c.ifMatch != "" && strings.EqualFold(c.target.kind, "loadBalancers")
+		return c.writes() && c.ifMatch != "" && strings.EqualFold(c.target.provider, networkProvider)
 	default:
 		return true
 	}
@@ -141,9 +141,10 @@ func (f Fault) describe() string {
 	return f.Kind.String()
 }
 
-// overtake lets the rival of a fault change the load balancer that a request
-// is about, as somebody in the portal does: a whole write, with another idle
-// timeout. m.mu is held.
+// overtake lets the rival of a fault change the resource that a request is
+// about, as somebody in the portal does: a whole write, of a load balancer with
+// another idle timeout, of anything else as it is, which is another version all
+// the same. m.mu is held.
 func (m *Manager) overtake(c *call) {
 	t := c.target
 	t.child, t.childName, t.verb = "", "", ""

@@ -40,6 +40,41 @@ func (m *Manager) checkLoadBalancer(r *resource, d, old document) error {
 	return m.checkClashes(r.id, rules, nats)
 }
 
+// checkFrontends refuses frontends that have no place, another one's address, or
+// a public address of another SKU, and a load balancer that is now of another
+// SKU than before (azure.md 1.2). m.mu is held.
+func (m *Manager) checkFrontends(r *resource, d document) error {
+	sku, was := skuOf(d), skuOf(r.doc)
+	if r.doc != nil && !strings.EqualFold(sku, was) {
+		return refuse(codeFormat, "The SKU of "+r.id+" cannot be changed from "+was+" to "+sku+".")
+	}
+	for _, f := range list(properties(d), "frontendIPConfigurations") {
+		id, p := r.id+"/frontendIPConfigurations/"+text(f, "name"), properties(f)
+		subnet, public := reference(p, "subnet"), reference(p, "publicIPAddress")
+		switch {
+		case subnet == "" && public == "" && reference(p, "publicIPPrefix") == "":
+			return refuse("FrontendIPConfigHasNoSubnetOrPublicIP", "Frontend IP Configuration "+id+" must reference either a Subnet or a Public IP Address.")
+		case subnet != "" && public != "":
+			return refuse("FrontendIPConfigHasBothSubnetAndPublicIP", "Frontend IP Configuration "+id+" must not reference both a Subnet and a Public IP Address.")
+		}
+		if err := m.checkAddress(id, r.id, p); err != nil {
+			return err
+		}
+		if ip, _ := m.find(public); ip != nil && !strings.EqualFold(skuOf(ip.doc), sku) {
+			return refuse("DifferentSkuLoadBalancersAndPublicIPAddressNotAllowed", "Load balancer "+r.id+" of SKU "+sku+" cannot reference "+public+" of SKU "+skuOf(ip.doc)+".")
+		}
+	}
+	return nil
+}
+
+// skuOf returns the SKU of a document, which is Standard where none is named.
+func skuOf(d document) string {
+	if name := text(object(d, "sku"), "name"); name != "" {
+		return name
+	}
+	return "Standard"
+}
+
 // child finds a child by its name.
 func child(d document, col, name string) document {
 	for _, c := range list(properties(d), col) {

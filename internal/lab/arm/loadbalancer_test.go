@@ -350,7 +350,9 @@ func TestAddressPoolsAreWrittenByTheirAddresses(t *testing.T) {
 	onAzure(t, arm.Options{}, func(ctx context.Context, z *azure) {
 		down := stateDown
 		entry := func(name, ip string) *armnetwork.LoadBalancerBackendAddress {
-			return &armnetwork.LoadBalancerBackendAddress{Name: &name, Properties: &armnetwork.LoadBalancerBackendAddressPropertiesFormat{IPAddress: &ip}}
+			return &armnetwork.LoadBalancerBackendAddress{Name: &name, Properties: &armnetwork.LoadBalancerBackendAddressPropertiesFormat{
+				IPAddress: &ip, VirtualNetwork: &armnetwork.SubResource{ID: new(vnetID)},
+			}}
 		}
 		pool := armnetwork.BackendAddressPool{Properties: &armnetwork.BackendAddressPoolPropertiesFormat{
 			LoadBalancerBackendAddresses: []*armnetwork.LoadBalancerBackendAddress{entry("a", "10.0.2.4"), entry("b", "10.0.2.9")},
@@ -365,6 +367,11 @@ func TestAddressPoolsAreWrittenByTheirAddresses(t *testing.T) {
 			t.Errorf("the data path was told %q", got)
 		}
 		pool.Properties.LoadBalancerBackendAddresses = []*armnetwork.LoadBalancerBackendAddress{entry("a", "not an address")}
+		_, err = z.pools.BeginCreateOrUpdate(ctx, group, "lb-lm", "byaddress", pool, nil)
+		wantResponseError(t, err, 400, "InvalidRequestFormat")
+		homeless := entry("a", "10.0.2.4")
+		homeless.Properties.VirtualNetwork = nil
+		pool.Properties.LoadBalancerBackendAddresses = []*armnetwork.LoadBalancerBackendAddress{homeless}
 		_, err = z.pools.BeginCreateOrUpdate(ctx, group, "lb-lm", "byaddress", pool, nil)
 		wantResponseError(t, err, 400, "InvalidRequestFormat")
 		pager := z.pools.NewListPager(group, "lb-lm", nil)
@@ -494,7 +501,9 @@ func TestSecurityGroupsAreKept(t *testing.T) {
 	onAzure(t, arm.Options{}, func(ctx context.Context, z *azure) {
 		group1 := armnetwork.SecurityGroup{Location: new("westeurope"), Properties: &armnetwork.SecurityGroupPropertiesFormat{
 			SecurityRules: []*armnetwork.SecurityRule{{Name: new("check"), Properties: &armnetwork.SecurityRulePropertiesFormat{
-				Priority: new(int32(200)), SourceAddressPrefix: new("AzureLoadBalancer"), DestinationPortRange: new("8444"),
+				Direction: new(armnetwork.SecurityRuleDirectionInbound), Access: new(armnetwork.SecurityRuleAccessAllow),
+				Protocol: new(armnetwork.SecurityRuleProtocolTCP), Priority: new(int32(200)),
+				SourceAddressPrefix: new("AzureLoadBalancer"), SourcePortRange: new("*"), DestinationAddressPrefix: new("*"), DestinationPortRange: new("8444"),
 			}}},
 		}}
 		p, err := z.nsgs.BeginCreateOrUpdate(ctx, group, "nsg-edge", group1, nil)

@@ -26,15 +26,22 @@ import (
 type DataPath interface {
 	Apply(lb dataplane.LoadBalancer)
 	Remove(id string)
+	// Guard puts the security groups of all interfaces in place.
+	Guard(interfaces []dataplane.Interface)
 	Health(id, rule string) []dataplane.BackendHealth
+	// Availability is called with the manager locked, so it must not call it.
+	Availability(id string, from, until time.Time) []dataplane.Availability
 }
 
 // Config is what a Manager is made of.
 type Config struct {
 	Subscriptions []string // at least one; others are not found
-	TenantID      string   // for events; may be empty
-	Seed          uint64   // chooses all ids, ETags included
-	Options       Options
+	// ResourceGroups are those that exist, in every subscription; others are
+	// not found. Empty means that any does.
+	ResourceGroups []string
+	TenantID       string // for events; may be empty
+	Seed           uint64 // chooses all ids, ETags included
+	Options        Options
 
 	// Tokens are bearer tokens and whose they are. Any other token must be a
 	// JWT, the signature of which is not looked at.
@@ -61,17 +68,28 @@ type Options struct {
 	SecondWrite SecondWrite
 	PoolIfMatch IfMatch
 	TagsIfMatch IfMatch
-	TagsPatch   TagsPatch
-	Unseen      Unseen
+	// InterfaceIfMatch is for PUTs of network interfaces, which the recorded
+	// refusals of a stale ETag do not show (azure.md 1.9).
+	InterfaceIfMatch IfMatch
+	// CreateIfNoneMatch is for PUTs with If-None-Match: *, which no document
+	// tells of.
+	CreateIfNoneMatch IfMatch
+	TagsPatch         TagsPatch
+	Unseen            Unseen
 	// ShowNICAddresses puts ipAddress beside the interface reference in pools
 	// of network interfaces; the API description does not say that it is
 	// there, so by default it is not.
 	ShowNICAddresses bool
+	// PageSize is how many resources a page of a list holds; zero means 100. The
+	// service tells by a nextLink that there is more, and no document how much
+	// fits.
+	PageSize int
 
 	AsyncDelay    time.Duration // until a write has ended; default 3 s
 	EffectDelay   time.Duration // from then until the data path follows; default 1 s
 	HealthDelay   time.Duration // until the health action answers; default 2 s
 	VMActionDelay time.Duration // until a VM action has ended; default 20 s
+	MetricsDelay  time.Duration // from the end of a minute until its metrics are there; default 1 min (azure.md 3)
 	// RetryAfter is sent with long operations and locks, rounded up to whole
 	// seconds; default none for operations and 5 s for locks.
 	RetryAfter time.Duration
@@ -112,9 +130,10 @@ const (
 // String returns the choice as a word.
 func (s SecondWrite) String() string { return word(int(s), "supersedes", "refused") }
 
-// IfMatch says whether If-Match counts on writes of pools and NAT rules, or on
-// a PATCH of tags, which no document tells (azure.md 1.9). On a PUT of a whole
-// resource it always does.
+// IfMatch says whether a condition counts where no document tells (azure.md
+// 1.9): If-Match on writes of pools and NAT rules, of network interfaces and on
+// a PATCH of tags, and If-None-Match on a PUT. If-Match on a PUT of any other
+// whole resource always counts.
 type IfMatch int
 
 // The choices.
@@ -175,7 +194,11 @@ func (o Options) withDefaults() Options {
 	def(&o.EffectDelay, time.Second)
 	def(&o.HealthDelay, 2*time.Second)
 	def(&o.VMActionDelay, 20*time.Second)
+	def(&o.MetricsDelay, time.Minute)
 	def(&o.RetryAfter, 0)
+	if o.PageSize <= 0 {
+		o.PageSize = 100
+	}
 	o.Reads = o.Reads.withDefaults(Bucket{Size: 250, PerSecond: 25})
 	o.Writes = o.Writes.withDefaults(Bucket{Size: 200, PerSecond: 10})
 	return o
@@ -196,6 +219,7 @@ type Manager struct {
 	random     *rand.Rand
 	resources  map[string]*resource // by lower-case id
 	order      []*resource          // oldest first
+	publicN    int                  // public addresses that were given out so far
 	operations map[string]*operation
 	finished   []*operation // those that may be forgotten, oldest first
 	timers     map[*time.Timer]bool

@@ -97,7 +97,12 @@ func (m *Manager) takeEffect(r *resource, doc document) {
 		m.carry(r, doc)
 		return
 	}
-	for _, lb := range m.order { // an interface changed, so their members may have
+	r.carried = doc
+	m.guard()
+	if !r.kind.is("networkInterfaces") {
+		return
+	}
+	for _, lb := range m.order { // their members may have changed
 		if !lb.kind.is("loadBalancers") {
 			continue
 		}

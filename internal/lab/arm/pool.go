@@ -73,6 +73,9 @@ func checkPool(id string, pool, old document, members []member) error {
 			if _, err := netip.ParseAddr(text(q, "ipAddress")); err != nil {
 				return refuse(codeFormat, "An address of "+id+" has no valid ipAddress.")
 			}
+			if reference(q, "virtualNetwork")+reference(q, "subnet")+reference(p, "virtualNetwork") == "" {
+				return refuse(codeFormat, "An address of "+id+" has neither a virtualNetwork nor a subnet.")
+			}
 		}
 	}
 	if ofNICs && p["loadBalancerBackendAddresses"] != nil && !sameMembers(entries, members) {
@@ -152,18 +155,23 @@ func (m *Manager) forgetPools(lb *resource, now document) {
 		if !r.kind.is("networkInterfaces") {
 			continue
 		}
-		d := clone(r.doc)
+		d, left := clone(r.doc), false
 		for _, c := range list(properties(d), "ipConfigurations") {
 			q := properties(c)
 			for field, col := range map[string]string{"loadBalancerBackendAddressPools": "backendAddressPools", "loadBalancerInboundNatRules": "inboundNatRules"} {
-				kept := slices.DeleteFunc(references(q, field), func(id string) bool {
+				had := references(q, field)
+				kept := slices.DeleteFunc(slices.Clone(had), func(id string) bool {
 					prefix := lb.id + "/" + col + "/"
 					mine := len(id) > len(prefix) && strings.EqualFold(id[:len(prefix)], prefix)
 					return mine && child(now, col, lastSegment(id)) == nil
 				})
 				setReferences(q, field, kept)
+				left = left || len(kept) < len(had)
 			}
 		}
-		r.doc = d
+		if left {
+			m.restamp(r, d)
+			r.doc = d
+		}
 	}
 }

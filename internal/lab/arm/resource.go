@@ -3,6 +3,7 @@ package arm
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -15,7 +16,7 @@ type resource struct {
 	running *operation // the write or VM action that has not ended
 	version int        // rises with every write that the traffic follows
 	applied int        // the version that the data path has
-	carried document   // what the data path has of a load balancer; nil before the first time
+	carried document   // what the traffic follows; nil before the first time
 	unseen  []unseen   // the writes that reads do not show yet, oldest first
 	machine *machine   // of a virtual machine
 }
@@ -26,12 +27,12 @@ type unseen struct {
 	before document // what they show instead
 }
 
-// shown is the document as reads show it.
-func (r *resource) shown() document {
+// shown is the document as reads show it. m.mu is held.
+func (m *Manager) shown(r *resource) document {
 	if len(r.unseen) > 0 {
-		return r.unseen[0].before
+		return m.withUsers(r, r.unseen[0].before)
 	}
-	return r.doc
+	return m.withUsers(r, r.doc)
 }
 
 // reveal lets reads show a write, and with it those before it.
@@ -45,7 +46,19 @@ func (r *resource) name() string { return lastSegment(r.id) }
 
 // carriesTraffic tells whether the data path follows writes of the resource.
 func (r *resource) carriesTraffic() bool {
-	return r.kind.is("loadBalancers") || r.kind.is("networkInterfaces")
+	return r.kind.is("loadBalancers") || r.kind.is("networkInterfaces") || r.kind.is("networkSecurityGroups") || r.kind.is("virtualNetworks")
+}
+
+// restamp gives a document another ETag, in the whole and in every child,
+// because something of it was changed from elsewhere. m.mu is held.
+func (m *Manager) restamp(r *resource, d document) {
+	r.etag = m.newETag()
+	d["etag"] = r.etag
+	for _, col := range r.kind.collections {
+		for _, child := range list(properties(d), col.name) {
+			child["etag"] = r.etag
+		}
+	}
 }
 
 // kind is a type of resource.
@@ -94,7 +107,8 @@ var kinds = []*kind{
 		{name: "defaultSecurityRules"},
 	}},
 	{provider: networkProvider, name: "networkInterfaces", writable: true, collections: []collection{{name: "ipConfigurations"}}},
-	{provider: networkProvider, name: "publicIPAddresses"},
+	{provider: networkProvider, name: "virtualNetworks", writable: true, collections: []collection{{name: "subnets", writable: true}}},
+	{provider: networkProvider, name: "publicIPAddresses", writable: true},
 	{provider: computeProvider, name: "virtualMachines"}, // deleted by routeMachine
 }
 
@@ -130,6 +144,11 @@ func (m *Manager) route(c *call) (answer, error) {
 	if t.operation != "" {
 		return m.poll(c)
 	}
+	if t.group != "" && !m.hasGroup(t.group) {
+		return answer{}, &failure{
+			status: http.StatusNotFound, code: "ResourceGroupNotFound", message: "Resource group '" + t.group + "' could not be found.",
+		}
+	}
 	k := kindOf(t.provider, t.kind)
 	switch {
 	case k == nil:
@@ -147,6 +166,8 @@ func (m *Manager) route(c *call) (answer, error) {
 			message: "The Resource '" + k.typ() + "/" + t.name + "' under resource group '" + t.group +
 				"' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix",
 		}
+	case t.metrics:
+		return m.metrics(c, r)
 	case k.is("virtualMachines"):
 		return m.routeMachine(c, r)
 	case t.child != "":
@@ -157,12 +178,16 @@ func (m *Manager) route(c *call) (answer, error) {
 	return m.routeWhole(c, r)
 }
 
+func (m *Manager) hasGroup(name string) bool {
+	return len(m.cfg.ResourceGroups) == 0 || slices.ContainsFunc(m.cfg.ResourceGroups, func(g string) bool { return strings.EqualFold(g, name) })
+}
+
 func resourceID(t target, k *kind) string {
 	return "/subscriptions/" + t.subscription + "/resourceGroups/" + t.group + "/providers/" + k.typ() + "/" + t.name
 }
 
-// list answers with all resources of a kind, in a resource group or in the
-// subscription, in one page.
+// list answers with the resources of a kind, in a resource group or in the
+// subscription, page by page.
 func (m *Manager) list(c *call, k *kind) (answer, error) {
 	if c.method != http.MethodGet {
 		return answer{}, notAllowed(c)
@@ -177,17 +202,41 @@ func (m *Manager) list(c *call, k *kind) (answer, error) {
 		if k.is("virtualMachines") {
 			value = append(value, r.machine.document(r, c.url.Query()))
 		} else {
-			value = append(value, r.shown())
+			value = append(value, m.shown(r))
 		}
 	}
-	return ok(document{"value": value}), nil
+	return m.page(c, value)
+}
+
+// skipToken is the parameter that leads to the next page. Clients pass on the
+// whole link, so its form is the service's own affair.
+const skipToken = "$skiptoken"
+
+// page cuts the page out of a list that a request asks for.
+func (m *Manager) page(c *call, value []any) (answer, error) {
+	q := c.url.Query()
+	at := 0
+	if token := q.Get(skipToken); token != "" {
+		var err error
+		if at, err = strconv.Atoi(token); err != nil || at < 0 {
+			return answer{}, refuse("InvalidSkipToken", "The "+skipToken+" '"+token+"' is invalid.")
+		}
+	}
+	from, until := min(at, len(value)), min(at+m.opts.PageSize, len(value))
+	body := document{"value": value[from:until]}
+	if until < len(value) {
+		q.Set(skipToken, strconv.Itoa(until))
+		body["nextLink"] = c.base + c.url.Path + "?" + q.Encode()
+	}
+	return ok(body), nil
 }
 
 func (m *Manager) routeWhole(c *call, r *resource) (answer, error) {
 	switch {
 	case c.method == http.MethodGet:
-		a := ok(r.shown())
-		if etag := text(r.shown(), "etag"); etag != "" {
+		d := m.shown(r)
+		a := ok(d)
+		if etag := text(d, "etag"); etag != "" {
 			a.header = http.Header{"Etag": {etag}}
 		}
 		return a, nil
@@ -208,7 +257,7 @@ func (m *Manager) routeChild(c *call, r *resource, col *collection) (answer, err
 	}
 	d := r.doc
 	if c.method == http.MethodGet {
-		d = r.shown()
+		d = m.shown(r)
 	}
 	children := list(properties(d), col.name)
 	switch {
@@ -242,6 +291,7 @@ func (m *Manager) routeChild(c *call, r *resource, col *collection) (answer, err
 // on creation. m.mu is held.
 func (m *Manager) complete(r *resource, d, old document, state string) {
 	d["id"], d["name"], d["type"] = r.id, r.name(), r.kind.typ()
+	withoutUsers(r.kind, d)
 	if r.etag != "" {
 		d["etag"] = r.etag
 	}
@@ -254,12 +304,6 @@ func (m *Manager) complete(r *resource, d, old document, state string) {
 		standard(p, "resourceGuid", m.guid())
 	}
 	for _, col := range r.kind.collections {
-		if col.name == "ipConfigurations" { // kept as they are
-			for _, child := range list(p, col.name) {
-				standard(child, "id", r.id+"/"+col.name+"/"+text(child, "name"))
-			}
-			continue
-		}
 		standard(p, col.name, []any{})
 		for _, child := range list(p, col.name) {
 			child["id"] = r.id + "/" + col.name + "/" + text(child, "name")
@@ -273,6 +317,12 @@ func (m *Manager) complete(r *resource, d, old document, state string) {
 		m.completeLoadBalancer(d)
 	case "networkSecurityGroups":
 		completeSecurityGroup(r, d, state)
+	case "networkInterfaces":
+		completeInterface(d)
+	case "virtualNetworks":
+		completeVirtualNetwork(d)
+	case "publicIPAddresses":
+		m.completePublicIP(d, old)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -54,6 +55,10 @@ func (m *Manager) Seed(doc []byte) error {
 // refresh brings the load balancers up to date with what was seeded, and the
 // data path with the load balancers. m.mu is held.
 func (m *Manager) refresh(seeded *resource) {
+	if seeded.carriesTraffic() && !seeded.kind.is("loadBalancers") {
+		seeded.carried = seeded.doc
+		m.guard()
+	}
 	shared := seeded.kind.is("networkInterfaces") || seeded.kind.is("publicIPAddresses")
 	for _, r := range m.order {
 		if !r.kind.is("loadBalancers") || !shared && r != seeded {
@@ -75,7 +80,7 @@ func (m *Manager) Document(id string) (json.RawMessage, error) {
 	r := m.resources[strings.ToLower(id)]
 	var d document
 	if r != nil {
-		d = r.shown()
+		d = m.shown(r)
 	}
 	m.mu.Unlock()
 	if r == nil {
@@ -95,18 +100,29 @@ type VM struct {
 	Interfaces []string
 	Tags       map[string]string
 	Power      PowerState // empty means Running
+	// Zone and AvailabilitySet, an id, are where the platform keeps the machine
+	// apart from others; at most one of them is set.
+	Zone            string
+	AvailabilitySet string
 }
 
 // SeedVM puts a machine in place.
 func (m *Manager) SeedVM(vm VM) error {
 	nics := []any{}
-	for _, id := range vm.Interfaces {
-		nics = append(nics, document{"id": id})
+	for i, id := range vm.Interfaces {
+		nics = append(nics, document{"id": id, "properties": document{"primary": i == 0}})
 	}
-	d := document{"id": vm.ID, "properties": document{
+	p := document{
 		"hardwareProfile": document{"vmSize": "Standard_D2s_v5"},
 		"networkProfile":  document{"networkInterfaces": nics},
-	}}
+	}
+	d := document{"id": vm.ID, "properties": p}
+	if vm.Zone != "" {
+		d["zones"] = []any{vm.Zone}
+	}
+	if vm.AvailabilitySet != "" {
+		p["availabilitySet"] = document{"id": vm.AvailabilitySet}
+	}
 	if vm.Tags != nil {
 		d["tags"] = vm.Tags
 	}
@@ -116,19 +132,21 @@ func (m *Manager) SeedVM(vm VM) error {
 	return m.SetPower(vm.ID, vm.Power)
 }
 
-// NIC is a network interface with one IP configuration to seed. Pools and
-// NATRules are ids; they make the interface a member.
+// NIC is a network interface to seed. Pools and NATRules are ids; they make
+// its first IP configuration a member.
 type NIC struct {
 	ID            string
 	Location      string // empty means westeurope
 	VM            string // id
 	Address       netip.Addr
+	Subnet        string // id; may be empty, then no security group guards it
 	SecurityGroup string // id; may be empty
 	Pools         []string
 	NATRules      []string
+	Secondary     []netip.Addr // of further IP configurations: ipconfig2 and so on
 }
 
-// IPConfigurationID is the id of the only IP configuration of the interface.
+// IPConfigurationID is the id of the first IP configuration of the interface.
 func (n NIC) IPConfigurationID() string { return n.ID + "/ipConfigurations/ipconfig1" }
 
 // SeedNIC puts an interface in place, and its address into its pools.
@@ -136,12 +154,15 @@ func (m *Manager) SeedNIC(n NIC) error {
 	if !n.Address.IsValid() {
 		return errors.New("seed interface " + n.ID + ": it has no address")
 	}
-	config := document{"privateIPAddress": n.Address.String(), "privateIPAllocationMethod": "Static", "primary": true, "provisioningState": "Succeeded"}
-	setReferences(config, "loadBalancerBackendAddressPools", n.Pools)
-	setReferences(config, "loadBalancerInboundNatRules", n.NATRules)
-	p := document{"primary": true, "ipConfigurations": []any{
-		document{"name": "ipconfig1", "id": n.IPConfigurationID(), "type": "Microsoft.Network/networkInterfaces/ipConfigurations", "properties": config},
-	}}
+	first := n.configuration(n.Address)
+	first["primary"] = true
+	setReferences(first, "loadBalancerBackendAddressPools", n.Pools)
+	setReferences(first, "loadBalancerInboundNatRules", n.NATRules)
+	configs := []any{document{"name": "ipconfig1", "properties": first}}
+	for i, addr := range n.Secondary {
+		configs = append(configs, document{"name": fmt.Sprintf("ipconfig%d", i+2), "properties": n.configuration(addr)})
+	}
+	p := document{"primary": true, "ipConfigurations": configs}
 	if n.VM != "" {
 		p["virtualMachine"] = document{"id": n.VM}
 	}
@@ -149,6 +170,102 @@ func (m *Manager) SeedNIC(n NIC) error {
 		p["networkSecurityGroup"] = document{"id": n.SecurityGroup}
 	}
 	return m.seed(document{"id": n.ID, "properties": p}, n.Location)
+}
+
+// configuration returns the properties of an IP configuration.
+func (n NIC) configuration(addr netip.Addr) document {
+	p := document{"privateIPAddress": addr.String(), "privateIPAllocationMethod": "Static", "primary": false}
+	if n.Subnet != "" {
+		p["subnet"] = document{"id": n.Subnet}
+	}
+	return p
+}
+
+// VirtualNetwork is a virtual network to seed.
+type VirtualNetwork struct {
+	ID       string
+	Location string // empty means westeurope
+	Space    []netip.Prefix
+	Subnets  []Subnet
+}
+
+// Subnet is a part of a virtual network. SecurityGroup is an id and may be
+// empty.
+type Subnet struct {
+	Name          string
+	Prefix        netip.Prefix
+	SecurityGroup string
+}
+
+// SeedVirtualNetwork puts a virtual network in place.
+func (m *Manager) SeedVirtualNetwork(n VirtualNetwork) error {
+	space, subnets := []any{}, []any{}
+	for _, prefix := range n.Space {
+		space = append(space, prefix.String())
+	}
+	for _, s := range n.Subnets {
+		p := document{"addressPrefix": s.Prefix.String()}
+		if s.SecurityGroup != "" {
+			p["networkSecurityGroup"] = document{"id": s.SecurityGroup}
+		}
+		subnets = append(subnets, document{"name": s.Name, "properties": p})
+	}
+	return m.seed(document{"id": n.ID, "properties": document{
+		"addressSpace": document{"addressPrefixes": space}, "subnets": subnets,
+	}}, n.Location)
+}
+
+// SecurityGroup is a network security group to seed, with rules for TCP.
+type SecurityGroup struct {
+	ID       string
+	Location string // empty means westeurope
+	Rules    []SecurityRule
+}
+
+// SecurityRule lets TCP in, or keeps it out, from sources to a port of
+// destinations. Both are addresses, prefixes, tags or *; without destinations
+// the rule is about all that the group guards.
+type SecurityRule struct {
+	Name        string
+	Description string
+	Priority    int
+	Deny        bool
+	From, To    []string
+	Port        int
+}
+
+// SeedSecurityGroup puts a security group in place.
+func (m *Manager) SeedSecurityGroup(g SecurityGroup) error {
+	rules := []any{}
+	for _, r := range g.Rules {
+		p := document{
+			"direction": "Inbound", "access": "Allow", "priority": whole(r.Priority), "protocol": "Tcp", "sourcePortRange": "*",
+			"destinationPortRange": strconv.Itoa(r.Port),
+		}
+		if r.Description != "" {
+			p["description"] = r.Description
+		}
+		if r.Deny {
+			p["access"] = "Deny"
+		}
+		setPlaces(p, "sourceAddressPrefix", r.From)
+		setPlaces(p, "destinationAddressPrefix", r.To)
+		rules = append(rules, document{"name": r.Name, "properties": p})
+	}
+	return m.seed(document{"id": g.ID, "properties": document{"securityRules": rules}}, g.Location)
+}
+
+// setPlaces writes the sources or destinations of a rule: one alone, several in
+// a list, and * for none.
+func setPlaces(p document, key string, places []string) {
+	switch len(places) {
+	case 0:
+		p[key] = "*"
+	case 1:
+		p[key] = places[0]
+	default:
+		p[key+"es"] = places
+	}
 }
 
 // PublicIP is a public address to seed, for frontends that refer to it.
@@ -166,23 +283,34 @@ func (m *Manager) SeedPublicIP(ip PublicIP) error {
 }
 
 // LoadBalancer is a load balancer of the usual shape to seed; for anything
-// else there is Seed. Its pools have no addresses: members are interfaces
-// that name the pool. References between its parts are names.
+// else there is Seed. References between its parts are names. A pool holds the
+// interfaces that name it, or the addresses that are its Members.
 type LoadBalancer struct {
 	ID        string
 	Location  string // empty means westeurope
 	Tags      map[string]string
 	Frontends []Frontend
 	Pools     []string
+	Members   []Member
 	Probes    []Probe
 	Rules     []Rule
 	NATRules  []NATRule
 }
 
-// Frontend has a private address, or the id of a public one.
+// Member is an address in a pool of addresses, of a virtual network, which is
+// an id.
+type Member struct {
+	Pool, Name     string
+	Address        netip.Addr
+	VirtualNetwork string
+}
+
+// Frontend has a private address in a subnet, which is an id, or the id of a
+// public one.
 type Frontend struct {
 	Name     string
 	Address  netip.Addr
+	Subnet   string
 	PublicIP string
 }
 
@@ -218,11 +346,24 @@ func (m *Manager) SeedLoadBalancer(lb LoadBalancer) error {
 			p["publicIPAddress"] = document{"id": f.PublicIP}
 		} else {
 			p["privateIPAddress"], p["privateIPAllocationMethod"] = f.Address.String(), "Static"
+			if f.Subnet != "" {
+				p["subnet"] = document{"id": f.Subnet}
+			}
 		}
 		frontends = append(frontends, named(f.Name, p))
 	}
 	for _, name := range lb.Pools {
-		pools = append(pools, named(name, document{}))
+		entries := []any{}
+		for _, m := range lb.Members {
+			if m.Pool == name {
+				entries = append(entries, named(m.Name, document{"ipAddress": m.Address.String(), "virtualNetwork": document{"id": m.VirtualNetwork}}))
+			}
+		}
+		pool := document{}
+		if len(entries) > 0 {
+			pool["loadBalancerBackendAddresses"] = entries
+		}
+		pools = append(pools, named(name, pool))
 	}
 	for _, probe := range lb.Probes {
 		p := document{

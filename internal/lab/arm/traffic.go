@@ -47,6 +47,7 @@ func (m *Manager) traffic(id string, d document) dataplane.LoadBalancer {
 			Pool:         lastSegment(pools[0]),
 			Probe:        lastSegment(reference(q, "probe")),
 			Distribution: dataplane.Distribution(text(q, "loadDistribution")),
+			FloatingIP:   truth(q, "enableFloatingIP"),
 			IdleTimeout:  time.Duration(number(q, "idleTimeoutInMinutes", 4)) * time.Minute,
 		})
 	}

@@ -36,13 +36,17 @@ func (m *Manager) put(c *call, k *kind, r *resource) (answer, error) {
 	ch := change{
 		kind: k, res: r, id: resourceID(c.target, k), created: r == nil,
 		operation: k.typ() + "/write", title: "Put" + strings.TrimSuffix(strings.ToUpper(k.name[:1])+k.name[1:], "s") + "Operation",
-		updating: k.is("networkSecurityGroups"), // a load balancer's and an interface's says Succeeded
+		updating: !k.is("loadBalancers") && !k.is("networkInterfaces"), // these say Succeeded (azure.md 1.9)
 	}
 	if r != nil {
 		ch.id = r.id
 	}
 	ch.subject = ch.id
-	if err := m.checkWrite(c, ch, Honoured); err != nil {
+	ifMatch := Honoured
+	if k.is("networkInterfaces") {
+		ifMatch = m.opts.InterfaceIfMatch
+	}
+	if err := m.checkWrite(c, ch, ifMatch); err != nil {
 		return answer{}, err
 	}
 	d, err := c.document()
@@ -54,6 +58,9 @@ func (m *Manager) put(c *call, k *kind, r *resource) (answer, error) {
 	if r != nil {
 		old = r.doc
 	}
+	if k.is("networkInterfaces") {
+		keepMachine(d, old)
+	}
 	if err := checkLocation(d, old, ch.id); err != nil {
 		return answer{}, err
 	}
@@ -61,6 +68,16 @@ func (m *Manager) put(c *call, k *kind, r *resource) (answer, error) {
 		return answer{}, err
 	}
 	return m.commit(c, ch)
+}
+
+// keepMachine gives an interface the machine that it had: the machine decides
+// which interfaces it has.
+func keepMachine(nic, old document) {
+	p := ensure(nic, "properties")
+	delete(p, "virtualMachine")
+	if vm := properties(old)["virtualMachine"]; vm != nil {
+		p["virtualMachine"] = vm
+	}
 }
 
 // putChild writes one child: a pool, a NAT rule or a security rule. i is its
@@ -134,7 +151,8 @@ func (m *Manager) patchTags(c *call, r *resource) (answer, error) {
 }
 
 // checkWrite refuses a write that must not even be looked at: one on a stale
-// ETag, or one that another operation locks out. m.mu is held.
+// ETag, one that is to create what there is, or one that another operation
+// locks out. m.mu is held.
 func (m *Manager) checkWrite(c *call, ch change, ifMatch IfMatch) error {
 	etag := ""
 	if ch.res != nil {
@@ -142,7 +160,10 @@ func (m *Manager) checkWrite(c *call, ch change, ifMatch IfMatch) error {
 	}
 	matches := c.ifMatch == "" || c.ifMatch == etag || c.ifMatch == "*" && etag != ""
 	if !matches && ifMatch != Ignored {
-		return preconditionFailed(c.ifMatch, etag, ch.subject)
+		return preconditionFailed("Etag provided in if-match header %s does not match etag %s of resource %s in NRP data store.", c.ifMatch, etag, ch.subject)
+	}
+	if c.ifNoneMatch == "*" && !ch.created && m.opts.CreateIfNoneMatch != Ignored {
+		return preconditionFailed("The if-none-match header %s does not allow for etag %s of resource %s in NRP data store.", c.ifNoneMatch, etag, ch.subject)
 	}
 	if ch.res == nil || ch.res.running == nil || m.opts.SecondWrite != Refused {
 		return nil
@@ -154,11 +175,12 @@ func (m *Manager) checkWrite(c *call, ch change, ifMatch IfMatch) error {
 	return locked(ch.res, wait)
 }
 
-func preconditionFailed(sent, etag, id string) *failure {
+// preconditionFailed is the refusal of a condition; that of If-None-Match was
+// never recorded, and is made after the one of If-Match.
+func preconditionFailed(format, sent, etag, id string) *failure {
 	return &failure{
 		status: http.StatusPreconditionFailed, code: "PreconditionFailed", message: "Precondition failed.",
-		details: []detail{{"PreconditionFailedEtagMismatch", fmt.Sprintf(
-			"Etag provided in if-match header %s does not match etag %s of resource %s in NRP data store.", sent, etag, id)}},
+		details: []detail{{"PreconditionFailedEtagMismatch", fmt.Sprintf(format, sent, etag, id)}},
 	}
 }
 
@@ -175,6 +197,9 @@ func (m *Manager) commit(c *call, ch change) (answer, error) {
 	if err := m.check(r, ch.doc, old); err != nil {
 		return answer{}, err
 	}
+	if err := m.checkSurroundings(r, ch); err != nil {
+		return answer{}, err
+	}
 	updating := m.updating(c, ch)
 	state := "Succeeded"
 	if updating {
@@ -188,6 +213,9 @@ func (m *Manager) commit(c *call, ch change) (answer, error) {
 	m.complete(r, ch.doc, old, state)
 	op := m.begin(c, r, ch)
 	m.keep(c, r, op, ch, state)
+	if r.kind.is("networkInterfaces") {
+		m.joined(r, r.doc, old)
+	}
 	// What the tags supersede did not get through on its own.
 	op.moves = r.carriesTraffic() && c.fault.Kind != NoEffect && (!ch.tagsOnly || r.running != nil && r.running.moves)
 	if op.moves {
@@ -197,7 +225,7 @@ func (m *Manager) commit(c *call, ch change) (answer, error) {
 	r.running = op
 	m.logf("%s writes %s", c.principal, c.target.label())
 	m.schedule(c, r, op, updating)
-	a := answer{status: http.StatusOK, body: ch.answer(ch.doc)}
+	a := answer{status: http.StatusOK, body: ch.answer(m.withUsers(r, ch.doc))}
 	if updating || !r.kind.is("networkInterfaces") {
 		a.header = m.asyncHeader(c, op)
 	}
@@ -243,10 +271,57 @@ func (m *Manager) check(r *resource, d, old document) error {
 			return err
 		}
 	}
-	if r.kind.is("loadBalancers") {
+	switch r.kind.name {
+	case "loadBalancers":
 		return m.checkLoadBalancer(r, d, old)
+	case "networkSecurityGroups":
+		return checkSecurityGroup(r, d)
+	case "virtualNetworks":
+		return checkVirtualNetwork(r, d)
+	case "publicIPAddresses":
+		return checkPublicIP(r, d, old)
 	}
 	return nil
+}
+
+// checkSurroundings refuses a document that does not go with what it refers to:
+// something that does not exist, is being written, or cannot be used so. m.mu is
+// held.
+func (m *Manager) checkSurroundings(r *resource, ch change) error {
+	if ch.tagsOnly {
+		return nil
+	}
+	for _, ref := range referencesOf(r, ch.doc) {
+		to, _ := m.find(ref.to)
+		switch {
+		case to == nil:
+			return refuse("InvalidResourceReference", "Resource "+ref.to+" referenced by resource "+ref.from+
+				" was not found. Please make sure that the referenced resource exists, and that both resources are in the same region.")
+		case text(properties(to.doc), "provisioningState") != succeeded.String():
+			return m.notProvisioned(ref, to)
+		}
+	}
+	switch r.kind.name {
+	case "loadBalancers":
+		return m.checkFrontends(r, ch.doc)
+	case "networkInterfaces":
+		return m.checkInterface(r, ch.doc)
+	}
+	return nil
+}
+
+// notProvisioned refuses a write that refers to what is being written, or whose
+// last write failed (azure.md 1.9). m.mu is held.
+func (m *Manager) notProvisioned(by mention, to *resource) *failure {
+	wait := m.opts.RetryAfter
+	if wait == 0 {
+		wait = defaultLockWait
+	}
+	return &failure{
+		status: http.StatusTooManyRequests, code: "RetryableError", message: "A retryable error occurred.", retryAfter: wait,
+		details: []detail{{"ReferencedResourceNotProvisioned", "Cannot proceed with operation because resource " + by.to + " used by resource " +
+			by.from + " is not in Succeeded state. Resource is in " + text(properties(to.doc), "provisioningState") + " state."}},
+	}
 }
 
 // checkChildren refuses a collection that is not a list of objects with
@@ -322,16 +397,51 @@ func (m *Manager) remove(c *call, r *resource) (answer, error) {
 	if err := m.checkWrite(c, ch, Honoured); err != nil {
 		return answer{}, err
 	}
+	if by := m.usedBy(r); by != "" {
+		return answer{}, inUse(r, by)
+	}
 	op := m.begin(c, r, ch)
 	m.supersede(r, op)
 	m.forgetPools(r, document{})
 	m.drop(r)
+	if r.kind.is("networkInterfaces") {
+		m.joined(r, nil, r.doc)
+	}
 	m.logf("%s deletes %s", c.principal, c.target.label())
 	m.after(m.opts.AsyncDelay, func() { m.finish(op, succeeded, nil) })
 	if r.carriesTraffic() {
 		m.after(m.opts.AsyncDelay+m.opts.EffectDelay, func() { m.gone(r) })
 	}
 	return answer{status: http.StatusAccepted, header: m.locationHeader(c, op)}, nil
+}
+
+// usedBy returns what refers to a resource that cannot be deleted while
+// something does. m.mu is held.
+func (m *Manager) usedBy(r *resource) string {
+	var all []string
+	switch r.kind.name {
+	case "networkSecurityGroups", "publicIPAddresses":
+		for _, kind := range []string{"networkInterfaces", "virtualNetworks", "loadBalancers"} {
+			all = append(all, m.referring(kind, r.id)...)
+		}
+	case "virtualNetworks":
+		for _, s := range list(properties(r.doc), "subnets") {
+			all = append(all, m.referring("networkInterfaces", text(s, "id"))...)
+			all = append(all, m.referring("loadBalancers", text(s, "id"))...)
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return all[0]
+}
+
+func inUse(r *resource, user string) *failure {
+	code := map[string]string{
+		"networkSecurityGroups": "InUseNetworkSecurityGroupCannotBeDeleted", "publicIPAddresses": "PublicIPAddressCannotBeDeleted",
+		"virtualNetworks": "InUseSubnetCannotBeDeleted",
+	}[r.kind.name]
+	return refuse(code, r.id+" cannot be deleted because it is in use by "+user+".")
 }
 
 // gone lets the traffic follow a delete, unless the resource is back. m.mu is

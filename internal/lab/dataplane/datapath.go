@@ -1,6 +1,7 @@
 // Package dataplane is the data path of the simulated Azure load balancer: it
-// probes the backends from 168.63.129.16, keeps the verdicts, and carries the
-// connections of clients from the frontends to the backends.
+// probes the backends from 168.63.129.16, keeps the verdicts, carries the
+// connections of clients from the frontends to the backends, and lets security
+// groups decide about them.
 //
 // What is wanted comes from the package beside it that plays Resource
 // Manager; this one knows resource ids, but no JSON and no HTTP interface.
@@ -42,6 +43,11 @@ type Options struct {
 	// of the client as they do on Azure. Nil, or a nil answer, means that they
 	// see the address of the frontend. It must not block.
 	ClientHost func(netip.Addr) *network.Host
+	// ProbeInVirtualNetwork makes the service tag VirtualNetwork hold the
+	// probe's source as well. azure.md 2 names only AzureLoadBalancer for it,
+	// while the tag is said to hold "the virtual IP address of the host", which
+	// is the same address.
+	ProbeInVirtualNetwork bool
 }
 
 // Flapping is the penalty for backends that keep falling. That there is one
@@ -94,6 +100,7 @@ type balancer struct {
 	LoadBalancer
 	listeners map[netip.AddrPort]net.Listener
 	probers   map[probeKey]*prober
+	minutes   []minute // of its metric, oldest first
 }
 
 // New attaches the probe source to the network and returns a data path
@@ -122,8 +129,8 @@ func New(net *network.Network, opts Options, log func(event string)) *DataPath {
 // probe that asks something else than before keeps the old verdict until it
 // has reached its own. Established connections are left alone, whatever
 // changes, unless DownResetsConnections says otherwise. The data path owns
-// the frontend addresses and attaches their hosts itself; it panics when the
-// network has other hosts there.
+// the frontend addresses and attaches their hosts itself; where the network has
+// another host, the log says so and nobody is served there.
 func (d *DataPath) Apply(lb LoadBalancer) {
 	d.mu.Lock()
 	if d.closed {
@@ -230,7 +237,7 @@ func (d *DataPath) updateListeners(b *balancer) (events []string) {
 		if b.listeners[at] != nil {
 			continue
 		}
-		l, err := d.door(at.Addr()).Listen(int(at.Port()))
+		l, err := d.listen(at)
 		if err != nil {
 			events = append(events, fmt.Sprintf("%s cannot take connections on %s: %v", b.Name(), at, err))
 			continue
@@ -242,15 +249,19 @@ func (d *DataPath) updateListeners(b *balancer) (events []string) {
 	return events
 }
 
-// door returns the host of a frontend address, up. d.mu is held.
-func (d *DataPath) door(addr netip.Addr) *network.Host {
-	h := d.doors[addr]
+// listen opens a port of the host of a frontend address, which is up then. d.mu
+// is held.
+func (d *DataPath) listen(at netip.AddrPort) (net.Listener, error) {
+	h := d.doors[at.Addr()]
 	if h == nil {
-		h = d.net.Host("frontend-"+addr.String(), addr)
-		d.doors[addr] = h
+		var err error
+		if h, err = d.net.Attach("frontend-"+at.Addr().String(), at.Addr()); err != nil {
+			return nil, err
+		}
+		d.doors[at.Addr()] = h
 	}
 	h.SetUp(true)
-	return h
+	return h.Listen(int(at.Port()))
 }
 
 // closeDoors silences the frontend addresses that no load balancer has any

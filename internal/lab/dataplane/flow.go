@@ -182,7 +182,7 @@ func (d *DataPath) targetOf(id string, from, at netip.AddrPort) (target, bool) {
 			continue
 		}
 		eligible := d.eligible(b, r)
-		if len(eligible) == 0 {
+		if len(eligible) == 0 || r.FloatingIP {
 			return target{}, false
 		}
 		chosen := eligible[d.flowHash(r.Distribution, from, at)%uint64(len(eligible))]

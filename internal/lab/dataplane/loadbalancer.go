@@ -160,7 +160,10 @@ type Rule struct {
 	Pool                      string
 	Probe                     string // empty: every backend is always eligible, whatever its admin state
 	Distribution              Distribution
-	IdleTimeout               time.Duration // zero means 4 min, the default of the API (azure.md 1.6)
+	// FloatingIP keeps the frontend's address as the destination. No machine of
+	// the lab has it on a loopback, so none takes the connection (azure.md 1.6).
+	FloatingIP  bool
+	IdleTimeout time.Duration // zero means 4 min, the default of the API (azure.md 1.6)
 }
 
 // NATRule forwards one frontend port to one backend. It has no probe, and

@@ -181,8 +181,9 @@ func (d *DataPath) conclude(id string, p *prober, era int, a answer) {
 		d.mu.Unlock()
 		return
 	}
-	first := p.verdict == unprobed
-	changed, count, same := p.note(a, d.opts.Flapping, time.Now())
+	first, now := p.verdict == unprobed, time.Now()
+	changed, count, same := p.note(a, d.opts.Flapping, now)
+	b.measure(p, a.ok, now)
 	var events []string
 	if changed {
 		why := times(a.words, count)

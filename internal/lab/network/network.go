@@ -56,6 +56,7 @@ type Network struct {
 	names   map[string]netip.Addr
 	cuts    map[link]bool
 	rules   map[rule]bool // those that drop
+	filter  Filter        // of new streams; nil for none
 	streams map[uint64]*stream
 	streamN uint64
 }
@@ -100,14 +101,16 @@ type Host struct {
 // address is invalid or taken, since that is an error of the program that
 // builds the world.
 func (n *Network) Host(name string, addr netip.Addr) *Host {
-	h, err := n.attach(name, addr)
+	h, err := n.Attach(name, addr)
 	if err != nil {
 		panic(err)
 	}
 	return h
 }
 
-func (n *Network) attach(name string, addr netip.Addr) (*Host, error) {
+// Attach is Host for an address that comes from a document or a person, who may
+// have chosen one that is taken: it fails then.
+func (n *Network) Attach(name string, addr netip.Addr) (*Host, error) {
 	addr = addr.Unmap()
 	if !addr.IsValid() {
 		return nil, fmt.Errorf("attach host %s: it has no address", name)
@@ -195,10 +198,15 @@ func (n *Network) setRule(from, to netip.Addr, port int, drops bool) {
 	n.broadcast()
 }
 
-// isBlocked tells whether a rule keeps new streams from a port. n.mu is held.
-func (n *Network) isBlocked(from netip.Addr, to netip.AddrPort) bool {
-	way := link{from, to.Addr()}
-	return n.rules[rule{way, 0}] || n.rules[rule{way, int(to.Port())}]
+// isBlocked tells whether a rule or the filter keeps new streams from a port.
+// The filter is part of the simulated world, so those who reach in by Bind are
+// none of its business. n.mu is held.
+func (n *Network) isBlocked(from, to netip.AddrPort) bool {
+	way := link{from.Addr(), to.Addr()}
+	if n.rules[rule{way, 0}] || n.rules[rule{way, int(to.Port())}] {
+		return true
+	}
+	return n.filter != nil && from.Addr() != outsideAddr && !n.filter(from, to)
 }
 
 // streamsInOrder returns the streams oldest first, so that what wakes up
@@ -323,8 +331,8 @@ func (h *Host) ephemeralPort() int {
 // DialContext opens a stream from this host to host:port, where the host is
 // an address or a name of the network; it fits http.Transport.DialContext.
 // An up host that does not listen refuses at once (ECONNREFUSED). A host that
-// is down, an address nobody has, a cut link and a rule of Block make it hang
-// until that is over or ctx ends. All errors are *net.OpError.
+// is down, an address nobody has, a cut link, a rule of Block and the filter
+// make it hang until that is over or ctx ends. All errors are *net.OpError.
 func (h *Host) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, remote, err := h.dial(ctx, network, address)
 	if err != nil {
@@ -383,7 +391,8 @@ func (h *Host) connect(remote netip.AddrPort) (*conn, error) {
 		return nil, net.ErrClosed
 	}
 	peer := n.hosts[remote.Addr()]
-	if peer == nil || !h.up || !peer.up || n.isCut(h.addr, peer.addr) || n.isBlocked(h.addr, remote) {
+	local := netip.AddrPortFrom(h.addr, uint16(h.nextPort))
+	if peer == nil || !h.up || !peer.up || n.isCut(h.addr, peer.addr) || n.isBlocked(local, remote) {
 		return nil, errNoAnswer
 	}
 	l := peer.listeners[int(remote.Port())]

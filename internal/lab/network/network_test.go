@@ -141,6 +141,26 @@ func TestDial(t *testing.T) {
 			},
 			want: context.DeadlineExceeded, takes: time.Minute,
 		},
+		{
+			name: "a filter that drops hangs until the context ends", address: "10.0.0.5:80",
+			prepare: func(w *world) {
+				w.net.SetFilter(func(from, to netip.AddrPort) bool { return from.Addr() != aliceAddr || to.Port() != 80 })
+			},
+			want: context.DeadlineExceeded, takes: time.Minute,
+		},
+		{
+			name: "a filter sees the port that the stream will come from", address: "10.0.0.5:80",
+			prepare: func(w *world) {
+				w.net.SetFilter(func(from, _ netip.AddrPort) bool { return from.Port() >= 49152 })
+			},
+		},
+		{
+			name: "a filter that is lifted is no obstacle", address: "10.0.0.5:80",
+			prepare: func(w *world) {
+				w.net.SetFilter(func(netip.AddrPort, netip.AddrPort) bool { return false })
+				w.net.SetFilter(nil)
+			},
+		},
 		{name: "a bad port is refused", address: "10.0.0.5:http", want: &net.AddrError{}},
 		{
 			name: "a closed network is closed", address: "10.0.0.5:80",
@@ -212,6 +232,43 @@ func TestARuleDropsNewStreamsOnly(t *testing.T) {
 			t.Errorf("a new stream: %v after %v, want one when the rule is lifted", err, time.Since(start))
 		}
 	})
+}
+
+func TestPassesTellsWhatIsInTheWay(t *testing.T) {
+	to := netip.AddrPortFrom(bobAddr, 81) // nobody listens
+	tests := []struct {
+		name    string
+		prepare func(w *world)
+		want    bool
+	}{
+		{"nothing", func(*world) {}, true},
+		{"a cut of the way there", func(w *world) { w.net.Cut(aliceAddr, bobAddr) }, false},
+		{"a cut of the way back", func(w *world) { w.net.Cut(bobAddr, aliceAddr) }, false},
+		{"a rule", func(w *world) { w.net.Block(aliceAddr, bobAddr, 81) }, false},
+		{"a rule for the other way", func(w *world) { w.net.Block(bobAddr, aliceAddr, 81) }, true},
+		{"a filter", func(w *world) {
+			w.net.SetFilter(func(_, to netip.AddrPort) bool { return to.Port() != 81 })
+		}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			tt.prepare(w)
+			if got := w.net.Passes(aliceAddr, to); got != tt.want {
+				t.Errorf("passes: %t, want %t", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestAnAddressIsAttachedOnce(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.net.Attach("mallory", bobAddr); err == nil || !strings.Contains(err.Error(), "taken by bob") {
+		t.Errorf("a taken address: %v", err)
+	}
+	if h, err := w.net.Attach("carol", netip.MustParseAddr("10.0.0.6")); err != nil || h.Name() != "carol" {
+		t.Errorf("a free address: %v", err)
+	}
 }
 
 func TestDialWaitsWhileTheBacklogIsFull(t *testing.T) {

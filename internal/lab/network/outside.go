@@ -280,7 +280,7 @@ func (n *Network) outsideHost() (*Host, error) {
 	if h != nil && h.name == outsideName {
 		return h, nil
 	}
-	return n.attach(outsideName, outsideAddr)
+	return n.Attach(outsideName, outsideAddr)
 }
 
 // binder keeps the real listeners of one Bind equal to the simulated ones.

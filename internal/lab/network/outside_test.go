@@ -224,6 +224,8 @@ func TestBindFollowsTheListeners(t *testing.T) {
 		})
 	}
 	expect("at first", "first life /x")
+	w.net.SetFilter(func(netip.AddrPort, netip.AddrPort) bool { return false })
+	expect("whatever a filter keeps from the world's own", "first life /x")
 	w.bob.SetUp(false)
 	_ = server.Close()
 	eventually(t, "a host that is down refuses", func() bool {

@@ -1,0 +1,63 @@
+package control_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"tandem/internal/pair"
+)
+
+// TestNoPreferenceIsWrittenWithCredentialsThatRest: the rest is for every login,
+// not only for those of a look.
+func TestNoPreferenceIsWrittenWithCredentialsThatRest(t *testing.T) {
+	tests := []struct {
+		name  string
+		rests pair.Role
+		want  pair.Preference
+	}{
+		{"those of the unit rest", pair.Second, pair.PreferNone},
+		{"those of its partner rest", pair.First, pair.PreferFirst},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				w := newWorld(t, believing)
+				w.passes(1)
+				w.prefers(pair.Second, pair.PreferNone)
+				snap := w.load()
+				rec := snap.Record
+				rec.Epoch++
+				rec.Units[tt.rests.Index()].Refusal = &pair.Refusal{Until: time.Now().Add(time.Hour), Rest: pair.Duration(time.Hour)}
+				i := pair.Intent{
+					ID: pair.ID(edge, rec.Epoch, 2), Epoch: rec.Epoch, Kind: pair.IntentPrefer, State: pair.IntentOpen,
+					Unit: pair.Second, Prefer: pair.PreferFirst, By: pair.OwnerTandem,
+				}
+				if _, err := w.store.Commit(t.Context(), snap, pair.Change{Record: rec, PutIntents: []pair.Intent{i}}); err != nil {
+					t.Fatal(err)
+				}
+				w.passes(1)
+				if got := w.units.of[secondAddr].preferred; got != tt.want {
+					t.Errorf("second prefers %v, want %v", got, tt.want)
+				}
+				if why := w.ended(i.ID).LastErr; strings.Contains(why, "credentials, which rest") != (tt.want == pair.PreferNone) {
+					t.Errorf("the intent ended because %q", why)
+				}
+			})
+		})
+	}
+}
+
+// ended is the intent as the journal has its end.
+func (w *world) ended(id string) pair.Intent {
+	w.t.Helper()
+	for _, e := range w.journal() {
+		var i pair.Intent
+		if e.Kind == pair.EntryClosed && json.Unmarshal(e.Body, &i) == nil && i.ID == id {
+			return i
+		}
+	}
+	w.t.Fatalf("intent %s has not ended", id)
+	return pair.Intent{}
+}
