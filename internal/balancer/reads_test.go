@@ -48,17 +48,25 @@ func TestReads(t *testing.T) {
 			props(s[idSubnet])["networkSecurityGroup"] = ref(network + "networkSecurityGroups/nsg-subnet")
 			props(s[idNIC2])["networkSecurityGroup"] = ref(network + "networkSecurityGroups/nsg-nic")
 		}, [][]string{{"nsg-edge", "ilb-edge", "lm1", "lm2"}, {"lm1-nic", "lm2-nic"}, {"default", "nsg-nic"}, {"nsg-subnet"}}},
-		{"what does not exist is not asked for again", none, func(s scene) { s[idVM1], s[idNIC2] = nil, nil },
-			[][]string{{"nsg-edge", "ilb-edge", "lm1", "lm2"}, {"lm2-nic"}}},
-		{"a public address is read once its load balancer was", public, func(scene) {},
-			[][]string{{"nsg-edge", "ilb-edge", "lm1", "lm2"}, {"pip", "lm1-nic", "lm2-nic"}, {"default"}}},
-		{"a subnet that the file names is in the units' network", first(func(lb *pair.LoadBalancer) { lb.Frontends[0].Subnet = "vips" }), func(scene) {},
-			[][]string{{"nsg-edge", "ilb-edge", "lm1", "lm2"}, {"lm1-nic", "lm2-nic"}, {"default", "vips"}}},
+		{
+			"what does not exist is not asked for again", none, func(s scene) { s[idVM1], s[idNIC2] = nil, nil },
+			[][]string{{"nsg-edge", "ilb-edge", "lm1", "lm2"}, {"lm2-nic"}},
+		},
+		{
+			"a public address is read once its load balancer was", public, func(scene) {},
+			[][]string{{"nsg-edge", "ilb-edge", "lm1", "lm2"}, {"pip", "lm1-nic", "lm2-nic"}, {"default"}},
+		},
+		{
+			"a subnet that the file names is in the units' network", first(func(lb *pair.LoadBalancer) { lb.Frontends[0].Subnet = "vips" }), func(scene) {},
+			[][]string{{"nsg-edge", "ilb-edge", "lm1", "lm2"}, {"lm1-nic", "lm2-nic"}, {"default", "vips"}},
+		},
 		{"another load balancer that a unit is behind is read", none, func(s scene) {
 			s.join(idNIC1, "loadBalancerBackendAddressPools", network+"loadBalancers/old/backendAddressPools/p")
 		}, [][]string{{"nsg-edge", "ilb-edge", "lm1", "lm2"}, {"lm1-nic", "lm2-nic"}, {"default", "old"}}},
-		{"no group is read where none is named", func(d *pair.Definition) { d.SecurityGroup = pair.SecurityGroup{} }, func(scene) {},
-			[][]string{{"ilb-edge", "lm1", "lm2"}, {"lm1-nic", "lm2-nic"}, {"default"}}},
+		{
+			"no group is read where none is named", func(d *pair.Definition) { d.SecurityGroup = pair.SecurityGroup{} }, func(scene) {},
+			[][]string{{"ilb-edge", "lm1", "lm2"}, {"lm1-nic", "lm2-nic"}, {"default"}},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newScene()

@@ -321,10 +321,13 @@ func TestRefusals(t *testing.T) {
 		}, nil, []string{
 			`loadBalancers[0].rules[2].floatingIP: true: an internal load balancer has no floating IP for IPv6; set it to false, and use another backendPort`,
 		}},
-		{"floating IP on a secondary IP configuration", first(func(lb *pair.LoadBalancer) { lb.Rules[1].FloatingIP = true }),
-			func(s scene) { props(s.configs(idNIC1)[0].(obj))["primary"] = false }, nil, []string{
+		{
+			"floating IP on a secondary IP configuration", first(func(lb *pair.LoadBalancer) { lb.Rules[1].FloatingIP = true }),
+			func(s scene) { props(s.configs(idNIC1)[0].(obj))["primary"] = false }, nil,
+			[]string{
 				`loadBalancers[0].rules[1].floatingIP: true: the first unit's address is on the secondary IP configuration ipconfig1, for which Azure has no floating IP; set it to false, or use the primary address`,
-			}},
+			},
+		},
 		{"one pool for both address families", first(func(lb *pair.LoadBalancer) {
 			lb.Frontends = append(lb.Frontends, pair.Frontend{Name: "vip6", Address: addr("fd00::100")})
 			lb.Rules = append(lb.Rules, pair.Rule{Name: "https6", Frontend: "vip6", Port: 444})
@@ -337,10 +340,13 @@ func TestRefusals(t *testing.T) {
 		{"a frontend outside its subnet", first(func(lb *pair.LoadBalancer) { lb.Frontends[0].Address = addr("10.0.7.1") }), empty, nil, []string{
 			`loadBalancers[0].frontends[0].address: 10.0.7.1: it is not in the subnet default, 10.0.0.0/24; use a free address of that subnet, or name the right one in subnet`,
 		}},
-		{"a subnet that does not exist", first(func(lb *pair.LoadBalancer) { lb.Frontends[0].Subnet = "vips" }),
-			func(s scene) { s[network+"virtualNetworks/vnet/subnets/vips"] = nil }, nil, []string{
+		{
+			"a subnet that does not exist", first(func(lb *pair.LoadBalancer) { lb.Frontends[0].Subnet = "vips" }),
+			func(s scene) { s[network+"virtualNetworks/vnet/subnets/vips"] = nil }, nil,
+			[]string{
 				`loadBalancers[0].frontends[0].subnet: vips: there is no subnet vips in the units' network; name one that exists`,
-			}},
+			},
+		},
 
 		{"a group of somebody else that denies the settings sync", func(d *pair.Definition) {
 			d.SecurityGroup, d.LoadBalancers[0].Rules[1].From = pair.SecurityGroup{}, nil

@@ -43,8 +43,11 @@ func TestSecurityRules(t *testing.T) {
 			ours + `published-9443].destinationPortRange = "9443"`, ours + `published-9443].sourceAddressPrefix = "0.0.0.0/0"`, "-published-443]",
 		}},
 		{"a rule without clients lets nobody in", first(func(lb *pair.LoadBalancer) { lb.Rules[1].From = nil }), nil, nil, []string{"-published"}},
-		{"nobody is let in whom nobody named", func(d *pair.Definition) { d.SecurityGroup.ManagementFrom = nil }, nil,
-			func(s *balancer.Surroundings) { s.From = nil }, []string{"--tandem]", "-api", "-ssh"}},
+		{
+			"nobody is let in whom nobody named", func(d *pair.Definition) { d.SecurityGroup.ManagementFrom = nil }, nil,
+			func(s *balancer.Surroundings) { s.From = nil },
+			[]string{"--tandem]", "-api", "-ssh"},
+		},
 		{"networks of both families are two rules", first(func(lb *pair.LoadBalancer) {
 			lb.Rules[1].From = []netip.Prefix{prefix("::/0"), prefix("203.0.113.0/24"), prefix("198.51.100.0/24"), prefix("203.0.113.0/24")}
 		}), nil, nil, []string{ours + `published-443].sourceAddressPrefixes = ["198.51.100.0/24","203.0.113.0/24"]`, "-published-443-v6"}},
@@ -248,8 +251,13 @@ func TestThePairsTrafficGetsThroughWhateverOtherRulesExist(t *testing.T) {
 			t.Errorf("seed %d: %d Deny rules were written or lost", seed, -denies)
 		}
 		for _, way := range [][3]string{
-			{"10.0.0.5", "10.0.0.4", "6973"}, {"10.0.0.4", "10.0.0.5", "6973"}, {"10.0.0.4", "10.0.0.5", "8444"}, {"168.63.129.16", "10.0.0.4", "8444"},
-			{"10.0.8.9", "10.0.0.5", "8444"}, {"10.0.8.40", "10.0.0.5", "8443"}, {"10.0.9.7", "10.0.0.4", "22"},
+			{"10.0.0.5", "10.0.0.4", "6973"},
+			{"10.0.0.4", "10.0.0.5", "6973"},
+			{"10.0.0.4", "10.0.0.5", "8444"},
+			{"168.63.129.16", "10.0.0.4", "8444"},
+			{"10.0.8.9", "10.0.0.5", "8444"},
+			{"10.0.8.40", "10.0.0.5", "8443"},
+			{"10.0.9.7", "10.0.0.4", "22"},
 		} {
 			if !g.lets(way[0], way[1], way[2]) {
 				t.Errorf("seed %d: from %s to %s:%s is not let in by %s", seed, way[0], way[1], way[2], w[pair.NewResourceID(idGroup)])

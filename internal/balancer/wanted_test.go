@@ -468,15 +468,21 @@ func TestWanted(t *testing.T) {
 			`nsg-edge securityRules[name=tandem-edge-weu--check-probe-v6].sourceAddressPrefix = "AzureLoadBalancer"`,
 			"-[name=ipconfig1].loadBalancerBackendAddressPools[id=" + idLB + "/backendAddressPools/loadmasters-v6",
 		}},
-		{"a rule that exists keeps the pool of the pair's that it has", balancerOf(func(lb *pair.LoadBalancer) { lb.Pools = []string{"other", "loadmasters"} }),
-			func(s scene) { s.handmade() }, []string{
+		{
+			"a rule that exists keeps the pool of the pair's that it has", balancerOf(func(lb *pair.LoadBalancer) { lb.Pools = []string{"other", "loadmasters"} }),
+			func(s scene) { s.handmade() },
+			[]string{
 				`ilb-edge loadBalancingRules[name=https].backendAddressPool.id = "loadBalancers/ilb-edge/backendAddressPools/loadmasters"`,
-			}},
-		{"a rule's pool is said twice, and never differently", balancerOf(func(lb *pair.LoadBalancer) { lb.Rules[1].Pool = "web"; lb.Pools = append(lb.Pools, "web") }),
-			func(s scene) { s.handmade() }, []string{
+			},
+		},
+		{
+			"a rule's pool is said twice, and never differently", balancerOf(func(lb *pair.LoadBalancer) { lb.Rules[1].Pool = "web"; lb.Pools = append(lb.Pools, "web") }),
+			func(s scene) { s.handmade() },
+			[]string{
 				`ilb-edge loadBalancingRules[name=https].backendAddressPools[id=` + idLB + `/backendAddressPools/loadmasters] = gone`,
 				`ilb-edge loadBalancingRules[name=https].backendAddressPools[id=` + idLB + `/backendAddressPools/web] = there`,
-			}},
+			},
+		},
 		{"a rule that shares its frontend with an outbound rule makes no outbound connections", none, func(s scene) {
 			s.handmade()
 			s.put(idLB, "outboundRules", "out", obj{"frontendIPConfigurations": []any{ref(idLB + "/frontendIPConfigurations/vip1")}})
@@ -515,24 +521,30 @@ func TestWanted(t *testing.T) {
 			`ilb-edge frontendIPConfigurations[name=LoadBalancerFrontEnd].privateIPAddress = "10.0.0.100"`,
 			`ilb-edge loadBalancingRules[name=https].frontendIPConfiguration.id = "loadBalancers/ilb-edge/frontendIPConfigurations/LoadBalancerFrontEnd"`,
 		}},
-		{"Kemp 360 Central has a rule to the web interface, and the NAT rules to it give way", balancerOf(func(lb *pair.LoadBalancer) { lb.CentralPairAwareness = true }),
-			func(s scene) { s.handmade() }, []string{
+		{
+			"Kemp 360 Central has a rule to the web interface, and the NAT rules to it give way", balancerOf(func(lb *pair.LoadBalancer) { lb.CentralPairAwareness = true }),
+			func(s scene) { s.handmade() },
+			[]string{
 				`ilb-edge loadBalancingRules[name=central].frontendPort = 8443`, `ilb-edge loadBalancingRules[name=central].backendPort = 8443`,
 				`ilb-edge inboundNatRules[name=natLM1] = gone`, `ilb-edge inboundNatRules[name=natLM2] = gone`,
 				`lm1-nic ipConfigurations[name=ipconfig1].loadBalancerInboundNatRules[id=` + idLB + `/inboundNatRules/natLM1] = gone`,
 				`ilb-edge inboundNatRules[name=sshLM1].backendPort = 22`,
-			}},
-		{"Kemp 360 Central leaves the NAT rules another IP configuration", balancerOf(func(lb *pair.LoadBalancer) { lb.CentralPairAwareness = true }),
+			},
+		},
+		{
+			"Kemp 360 Central leaves the NAT rules another IP configuration", balancerOf(func(lb *pair.LoadBalancer) { lb.CentralPairAwareness = true }),
 			func(s scene) {
 				s.handmade()
 				s.addConfig("ipconfig2", "10.0.0.14", "10.0.0.15")
-			}, []string{
+			},
+			[]string{
 				`ilb-edge inboundNatRules[name=natLM1].backendPort = 8443`,
 				`lm1-nic ipConfigurations[name=ipconfig1].loadBalancerInboundNatRules[id=` + idLB + `/inboundNatRules/natLM1] = gone`,
 				`lm1-nic ipConfigurations[name=ipconfig2].loadBalancerInboundNatRules[id=` + idLB + `/inboundNatRules/natLM1] = there`,
 				`lm1-nic ipConfigurations[name=ipconfig1].loadBalancerInboundNatRules[id=` + idLB + `/inboundNatRules/sshLM1] = there`,
 				`nsg-edge securityRules[name=tandem-edge-weu--api].destinationAddressPrefixes = ["10.0.0.4","10.0.0.5","10.0.0.14","10.0.0.15"]`,
-			}},
+			},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newScene()

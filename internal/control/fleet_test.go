@@ -29,7 +29,11 @@ type fleet struct {
 	now   time.Time
 	calls int      // to Resource Manager that read
 	wrote []string // to Resource Manager, in order
-	queue []pair.Message
+	// until is when Resource Manager stops answering 429, and refused how often it
+	// did.
+	until   time.Time
+	refused int
+	queue   []pair.Message
 }
 
 func newFleet(t testing.TB, pairs int, change func(n int, d *pair.Definition)) *fleet {
@@ -199,6 +203,9 @@ func (f *fleet) Service(context.Context, netip.Addr, pair.Check) pair.ServiceSee
 func (f *fleet) LoadBalancer(_ context.Context, d pair.Definition, lb pair.LoadBalancer, health bool) (pair.BalancerSeen, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.throttled(); err != nil {
+		return pair.BalancerSeen{}, err
+	}
 	f.calls++
 	seen := pair.BalancerSeen{Name: lb.Name, At: f.now, Pools: []pair.PoolSeen{{Name: "pool", ETag: "1"}}}
 	for _, r := range pair.Roles {
@@ -230,16 +237,32 @@ func (f *fleet) write(ctx context.Context, what string, last func(context.Contex
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.throttled(); err != nil {
+		return pair.Operation{}, err
+	}
 	f.wrote = append(f.wrote, f.now.Format("15:04:05 ")+what)
 	return pair.Operation{Done: true}, nil
 }
 
+// throttled is Resource Manager's 429, while it lasts. The caller holds mu.
+func (f *fleet) throttled() error {
+	left := f.until.Sub(f.now)
+	if left <= 0 {
+		return nil
+	}
+	f.refused++
+	return &pair.Waiting{Err: pair.ErrThrottled, After: left}
+}
+
 func (f *fleet) BeginAdminState(ctx context.Context, ch pair.AdminChange, last func(context.Context) error) (pair.Operation, error) {
 	op, err := f.write(ctx, "fence", last)
+	if err != nil {
+		return op, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.admin[ch.LoadBalancer.Name()+ch.Address.String()] = ch.Want
-	return op, err
+	return op, nil
 }
 
 func (f *fleet) ProveIfMatch(context.Context, pair.AdminChange) error { return nil }
@@ -250,10 +273,13 @@ func (f *fleet) SetTag(ctx context.Context, _ pair.ResourceID, _, _ string, last
 
 func (f *fleet) BeginStart(ctx context.Context, vm pair.ResourceID, last func(context.Context) error) (pair.Operation, error) {
 	op, err := f.write(ctx, "start", last)
+	if err != nil {
+		return op, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.vm(vm).power = pair.PowerRunning
-	return op, err
+	return op, nil
 }
 
 // vm is the unit on a VM. The caller holds mu.
@@ -276,6 +302,9 @@ func (f *fleet) Poll(context.Context, string) (pair.Operation, error) {
 func (f *fleet) Power(_ context.Context, vm pair.ResourceID) (pair.PowerSeen, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.throttled(); err != nil {
+		return pair.PowerSeen{}, err
+	}
 	f.calls++
 	return pair.PowerSeen{Power: f.vm(vm).power, At: f.now}, nil
 }
@@ -314,9 +343,10 @@ func BenchmarkQuietFleet(b *testing.B) {
 }
 
 // zoneOutage lets the first VM of 500 pairs be switched off at once, while
-// every tenth pair is cut and has two active units, and lets Tandem work for a
-// minute.
-func zoneOutage(t testing.TB) *fleet {
+// every tenth pair is cut and has two active units, and lets Tandem work until a
+// minute after Resource Manager has stopped answering 429, which it does for a
+// while.
+func zoneOutage(t testing.TB, throttled time.Duration) *fleet {
 	t.Helper()
 	f := newFleet(t, 500, func(_ int, d *pair.Definition) { d.Failover.Start = pair.Allowed })
 	w := f.waker(t)
@@ -332,11 +362,16 @@ func zoneOutage(t testing.TB) *fleet {
 		gone = append(gone, pair.Evidence{Kind: pair.EvidenceStopped, VM: d.VMID(pair.First), At: f.now})
 	}
 	f.pass(15 * time.Second)
+	f.until = f.clock().Add(throttled)
 	for _, e := range gone {
 		name := strings.TrimSuffix(e.VM.Name(), "-lm1")
 		if err := w.Reconcile(t.Context(), pair.Message{V: 1, Kind: "wake", Pairs: []string{name}, Cause: pair.Cause{Kind: pair.CauseVM, Evidence: []pair.Evidence{e}}}); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for range throttled / (15 * time.Second) {
+		f.sweep(t, w)
+		f.pass(15 * time.Second)
 	}
 	for tick := range 60 {
 		if tick%15 == 0 {
@@ -353,7 +388,7 @@ func zoneOutage(t testing.TB) *fleet {
 // TestAZoneOutageStaysWithinTheBudget: fences do not wait for the starts of VMs
 // that other pairs want, and the starts keep to what a subscription allows.
 func TestAZoneOutageStaysWithinTheBudget(t *testing.T) {
-	f := zoneOutage(t)
+	f := zoneOutage(t, 0)
 	perSecond := map[string]int{}
 	starts, fences, late := 0, 0, 0
 	for _, line := range f.wrote {
@@ -382,9 +417,40 @@ func TestAZoneOutageStaysWithinTheBudget(t *testing.T) {
 	}
 }
 
+// TestAZoneOutageUnderThrottling: Resource Manager answers 429 for ten minutes of
+// it. What one pair meets, all others of the process heed, so it is hardly asked;
+// then the fences come before everything else.
+func TestAZoneOutageUnderThrottling(t *testing.T) {
+	const throttled = 10 * time.Minute
+	f := zoneOutage(t, throttled)
+	if most := 2 * int(throttled/time.Minute); f.refused > most {
+		t.Errorf("%d requests met a 429, want %d at most", f.refused, most)
+	}
+	begin := time.Date(2026, 11, 22, 12, 0, 15, 0, time.UTC).Add(throttled)
+	soon := begin.Add(time.Minute / 2).Format("15:04:05")
+	fences, late, starts := 0, 0, 0
+	for _, line := range f.wrote {
+		at, what, _ := strings.Cut(line, " ")
+		switch {
+		case at < begin.Format("15:04:05"):
+			t.Fatalf("%s was taken while everything met a 429", line)
+		case what == "start":
+			starts++
+		case what == "fence" && at > soon:
+			late++
+			fallthrough
+		case what == "fence":
+			fences++
+		}
+	}
+	if fences != 50 || late != 0 || starts < 100 {
+		t.Errorf("%d fences, %d of them later than half a minute after the last 429, and %d starts; want 50, none, and at least the burst of 100", fences, late, starts)
+	}
+}
+
 func BenchmarkZoneOutage(b *testing.B) {
 	for b.Loop() {
-		f := zoneOutage(b)
+		f := zoneOutage(b, 0)
 		b.ReportMetric(float64(len(f.wrote)), "writes")
 		b.ReportMetric(float64(f.calls), "reads")
 	}

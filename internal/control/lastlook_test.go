@@ -554,10 +554,17 @@ func (openBrakes) AcquireWriter(_ context.Context, resource pair.ResourceID, w p
 	w.Resource = resource
 	return w, nil
 }
-func (openBrakes) HoldsWriter(context.Context, pair.Writer, time.Time) error             { return nil }
-func (openBrakes) ReleaseWriter(context.Context, pair.Writer) error                      { return nil }
-func (openBrakes) Reserve(context.Context, string, int, int, time.Time) error            { return nil }
-func (openBrakes) Spend(context.Context, string, int, int, time.Time) error              { return nil }
-func (openBrakes) HoldBack(context.Context, string, time.Duration, time.Time) error      { return nil }
+
+func (openBrakes) HoldsWriter(context.Context, pair.Writer, time.Time) error { return nil }
+
+func (openBrakes) ReleaseWriter(context.Context, pair.Writer) error { return nil }
+
+func (openBrakes) Reserve(context.Context, string, int, int, time.Time) error { return nil }
+
+func (openBrakes) Spend(context.Context, string, int, int, time.Time) error { return nil }
+
+func (openBrakes) HoldBack(context.Context, string, time.Duration, time.Time) error { return nil }
+
 func (openBrakes) TakeSlot(context.Context, string, int, time.Time, time.Duration) error { return nil }
-func (openBrakes) GiveSlot(context.Context, string) error                                { return nil }
+
+func (openBrakes) GiveSlot(context.Context, string) error { return nil }

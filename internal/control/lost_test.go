@@ -98,9 +98,9 @@ func newFenced(t *testing.T, change ...func(*pair.Definition)) *fenced {
 		f.store = &troubled{Store: o.Store}
 		o.Store = f.store
 	})
-	f.look()
+	_ = f.look()
 	f.split()
-	f.look()
+	_ = f.look()
 	if len(f.platform.states()) == 0 {
 		t.Fatal("no fence")
 	}

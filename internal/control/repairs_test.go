@@ -87,9 +87,11 @@ func (k *recordedBrakes) ReleaseWriter(_ context.Context, w pair.Writer) error {
 func (k *recordedBrakes) TakeSlot(_ context.Context, name string, _ int, _ time.Time, _ time.Duration) error {
 	return k.ask("slot for " + name)
 }
+
 func (k *recordedBrakes) GiveSlot(_ context.Context, name string) error {
 	return k.ask("slot of " + name)
 }
+
 func (k *recordedBrakes) Reserve(_ context.Context, _ string, reads, writes int, _ time.Time) error {
 	return k.ask(fmt.Sprintf("%d writes", writes))
 }

@@ -261,10 +261,12 @@ func (p *Pause) In(now time.Time) bool {
 type recordFields Record
 
 // MarshalJSON writes the record with the unknown fields it was read with.
-func (r Record) MarshalJSON() ([]byte, error) { return marshalKeeping(recordFields(r), r.Unknown) }
+func (rec Record) MarshalJSON() ([]byte, error) {
+	return marshalKeeping(recordFields(rec), rec.Unknown)
+}
 
 // UnmarshalJSON reads a record and keeps the fields that it does not know.
-func (r *Record) UnmarshalJSON(b []byte) error {
+func (rec *Record) UnmarshalJSON(b []byte) error {
 	var f recordFields
 	if err := json.Unmarshal(b, &f); err != nil {
 		return err
@@ -273,10 +275,10 @@ func (r *Record) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		return err
 	}
-	*r = Record(f)
-	r.Unknown = unknown
+	*rec = Record(f)
+	rec.Unknown = unknown
 	return nil
 }
 
 // Readable reports whether this release may act on what it read.
-func (r Record) Readable() bool { return r.MinReader <= Version }
+func (rec Record) Readable() bool { return rec.MinReader <= Version }
