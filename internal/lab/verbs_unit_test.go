@@ -570,18 +570,19 @@ func setDown(t *testing.T, w *World, pool, machine string) {
 
 func TestPairFilesAreOfTheirPairs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, err := New(Scenario{Neighbours: 1, Pair: map[string]any{"mode": "observe"}}, Options{Seed: 1})
+		w, err := New(Scenario{Neighbours: 2, Pair: map[string]any{"mode": "observe"}}, Options{Seed: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer w.Close()
 		files := w.PairFiles()
-		if len(files) != 2 || string(files[0].YAML) != string(w.PairFile()) {
-			t.Fatalf("%d files, want that of PairFile and another", len(files))
+		if len(files) != 3 || string(files[0].YAML) != string(w.PairFile()) {
+			t.Fatalf("%d files, want that of PairFile and two others", len(files))
 		}
 		for i, want := range [][]string{
 			{"edge-weu", "vm: lm1", "vm: lm2", "- loadmasters", w.units["first"].CertificateSHA256(), w.units["second"].CertificateSHA256()},
 			{"edge-neu", "vm: lm3", "vm: lm4", "- neighbours", w.units["neighbour-first"].CertificateSHA256(), w.units["neighbour-second"].CertificateSHA256()},
+			{"edge-neu-2", "vm: lm5", "vm: lm6", "- neighbours-2", "address: 10.0.0.9", "address: 10.0.0.102", w.units["neighbour-2-first"].CertificateSHA256()},
 		} {
 			for _, text := range append(want, "mode: observe", "name: ilb-edge") {
 				if files[i].Name != want[0] || !strings.Contains(string(files[i].YAML), text) {
@@ -589,7 +590,7 @@ func TestPairFilesAreOfTheirPairs(t *testing.T) {
 				}
 			}
 		}
-		if got := len(w.Secrets()); got != 4 {
+		if got := len(w.Secrets()); got != 6 {
 			t.Errorf("%d secrets, want one of each unit", got)
 		}
 	})

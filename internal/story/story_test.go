@@ -135,3 +135,44 @@ steps:
 		}
 	}
 }
+
+// TestAStoryMayWantBlindness: the program must not have trusted itself for the
+// causes that a story names, in their order.
+func TestAStoryMayWantBlindness(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		found, wants []string
+		fails        bool
+	}{
+		{"what is wanted was found", []string{"the clock stepped"}, []string{"the clock stepped"}, false},
+		{"others may stand between", []string{"the clock stepped", "a pass stalled", "the store failed"}, []string{"the clock stepped", "the store failed"}, false},
+		{"another cause is not the one", []string{"a pass stalled"}, []string{"the clock stepped"}, true},
+		{"none is none", []string{""}, []string{"the store failed"}, true},
+		{"who wants nothing takes any", []string{"the store failed"}, nil, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var o Outcome
+			for _, cause := range tt.found {
+				o.Decisions = append(o.Decisions, Decision{Row: "blind", Blind: cause})
+			}
+			judge(lab.Scenario{Expect: lab.Expect{Blind: tt.wants}}, &o, lab.Outage{}, lab.Outage{}, nil)
+			if got := len(o.Failures) > 0; got != tt.fails {
+				t.Errorf("fails %v: %v, want %v", got, o.Failures, tt.fails)
+			}
+		})
+	}
+}
+
+// TestMaxModeOfAStory: nothing said lowers nothing, and a word that is none is a
+// mistake.
+func TestMaxModeOfAStory(t *testing.T) {
+	for _, tt := range []struct {
+		word  string
+		want  pair.Mode
+		fails bool
+	}{{"", pair.ModeUnset, false}, {"observe", pair.Observe, false}, {"recommend", pair.Recommend, false}, {"auto", pair.Auto, false}, {"sometimes", 0, true}} {
+		if got, err := maxMode(lab.Scenario{MaxMode: tt.word}); (err != nil) != tt.fails || err == nil && got != tt.want {
+			t.Errorf("%q: %v, %v; want %v", tt.word, got, err, tt.want)
+		}
+	}
+}
