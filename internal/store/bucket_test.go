@@ -108,8 +108,8 @@ func TestNoBudgetGivesMoreThanItHas(t *testing.T) {
 		var b budget
 		now := noon
 		for range 400 {
-			now = now.Add(time.Duration(rng.ExpFloat64()*float64(200*time.Millisecond)) / time.Millisecond * time.Millisecond)
-			local := now.Add(time.Duration(rng.Int64N(int64(LeaseSkew))) / time.Millisecond * time.Millisecond)
+			now = now.Add(time.Duration(rng.ExpFloat64() * float64(200*time.Millisecond)).Truncate(time.Millisecond))
+			local := now.Add(time.Duration(rng.Int64N(int64(LeaseSkew))).Truncate(time.Millisecond))
 			n := requests{rng.IntN(6), rng.IntN(2)}
 			if rng.IntN(20) == 0 {
 				n.reads = rng.IntN(readAllowance.burst + 1)
