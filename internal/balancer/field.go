@@ -20,7 +20,8 @@ type World map[pair.ResourceID]json.RawMessage
 
 // Surroundings is what neither the pair file nor Azure tells.
 type Surroundings struct {
-	// From are Tandem's own subnets, from which check ports and APIs are asked.
+	// From are Tandem's own subnets, from which check ports and APIs are asked. Empty
+	// means that nobody has said: then no rule is made for them, and none removed.
 	From []netip.Prefix
 	// Members are the addresses of the other members of the pair's GEO topology,
 	// and TunnelPort the port of the tunnel between them; empty and 0 where the

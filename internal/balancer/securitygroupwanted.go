@@ -291,10 +291,13 @@ func (p spot) oneOrSeveral(one, word string, values []string, why string) {
 	p.mustUnless(several, []string{}, []string{}, why)
 }
 
-// clean wants the pair's rules gone that it does not need any more.
+// clean wants the pair's rules gone that it does not need any more. The rules that
+// let Tandem in stay while nobody has said where Tandem is: a function app whose
+// setting was lost must not shut itself out.
 func (w *groupWriter) clean() {
 	for _, r := range w.doc.Properties.Rules {
-		if w.isOurs(r) && !w.written[strings.ToLower(r.Name)] {
+		lost := len(w.c.around.From) == 0 && strings.HasSuffix(strings.TrimSuffix(strings.ToLower(r.Name), "-v6"), "-tandem")
+		if w.isOurs(r) && !lost && !w.written[strings.ToLower(r.Name)] {
 			w.at.under(Segment{Name: "securityRules", Key: "name", Value: r.Name}).gone("nothing of the pair needs this rule any more")
 		}
 	}

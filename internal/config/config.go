@@ -37,7 +37,7 @@ type Config struct {
 	PassBudget time.Duration `setting:"TANDEM_PASS_BUDGET" default:"20s" min:"1s" max:"20s" meaning:"How long one pass over a pair may take. Lower gives up sooner on a slow unit or a slow Azure and comes back to it with the next message; 20s is the longest that an invocation may wait."`
 	Lease      time.Duration `setting:"TANDEM_LEASE" default:"30s" min:"2s" max:"5m" meaning:"How long a pass holds its pair against other workers; longer than TANDEM_PASS_BUDGET, so that a pass ends before its lease does. Higher forgives larger differences between clocks but leaves a pair alone for longer when a worker dies; lower is the other way round."`
 
-	Subnets Subnets `setting:"TANDEM_SUBNETS" form:"subnets" meaning:"Subnets from which this function app asks the units: its integration subnet. The security groups of the pairs must let check port and API in from there. Unset means that no rule is made for it."`
+	Subnets Subnets `setting:"TANDEM_SUBNETS" form:"subnets" meaning:"Subnets from which this function app asks the units: its integration subnet. The security groups of the pairs must let check port and API in from there. Unset means that no rule is made for it, and none is taken away."`
 
 	Cloud       Cloud  `setting:"TANDEM_CLOUD" default:"public" words:"public government china custom" meaning:"The Azure cloud in which the pairs are. custom is Azure Stack, or the lab, and takes the next three settings."`
 	ARMEndpoint string `setting:"TANDEM_ARM_ENDPOINT" form:"origin" meaning:"Base address of Resource Manager in a custom cloud."`
