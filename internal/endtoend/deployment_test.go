@@ -147,7 +147,7 @@ func (d *deployment) settings(connection string) map[string]string {
 		"AzureWebJobsStorage": connection, "TANDEM_STORAGE": connection,
 		"TANDEM_CLOUD": "custom", "TANDEM_ARM_ENDPOINT": "https://" + lab.ManagerName, "TANDEM_CA_FILE": authority,
 		"TANDEM_OWN_APP_ID": lab.Tandem.AppID, "TANDEM_OWN_OBJECT_ID": lab.Tandem.ObjectID,
-		"TANDEM_SUBNETS": d.world.ProgramSubnet().String(),
+		"TANDEM_SUBNETS":        d.world.ProgramSubnet().String(),
 		"TANDEM_TOPIC_ENDPOINT": "https://" + lab.TopicName + "/api/events", "TANDEM_TOPIC_KEY": lab.TopicKey,
 		"TANDEM_LEASE": lease.String(), "TANDEM_PASS_BUDGET": (lease - time.Second).String(), "TANDEM_LOG_LEVEL": "debug",
 		"IDENTITY_ENDPOINT": lab.IdentityURL, "IDENTITY_HEADER": lab.IdentitySecret,
