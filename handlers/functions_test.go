@@ -84,6 +84,7 @@ func TestFunctions(t *testing.T) {
 		// loaded, and the sweep is the guarantee behind everything else.
 		"Sweep":         {{Type: "timerTrigger", Direction: "in", Name: "timer", Schedule: "*/15 * * * * *", RunOnStartup: &off, UseMonitor: &off}},
 		"ReconcilePair": {{Type: "queueTrigger", Direction: "in", Name: "message", QueueName: pair.QueuePairs, Connection: "AzureWebJobsStorage"}},
+		"RunJob":        {{Type: "queueTrigger", Direction: "in", Name: "message", QueueName: pair.QueueJobs, Connection: "AzureWebJobsStorage"}},
 		// Forward mode needs exactly these two (functions-host.md 2.7).
 		"API": {{Type: "httpTrigger", Direction: "in", Name: "req", AuthLevel: "function", Route: "{*path}"}, {Type: "http", Direction: "out", Name: "res"}},
 	}

@@ -98,6 +98,7 @@ func New(o Options) (http.Handler, error) {
 		"/ResourceChanged": s.events,
 		"/Sweep":           s.sweep,
 		"/ReconcilePair":   s.reconcile,
+		"/RunJob":          s.reconcile,
 	}
 	return s, nil
 }

@@ -338,7 +338,7 @@ func TestRoutes(t *testing.T) {
 		{"IPv6 loopback is this machine, too", "POST", "/Sweep", "[::1]:1", "application/json", 200, 1},
 		{"and so is loopback in IPv6 dress", "POST", "/Sweep", "[::ffff:127.0.0.1]:1", "application/json", 200, 1},
 		{"letter case counts in function names", "POST", "/sweep", "127.0.0.1:1", "application/json", 404, 0},
-		{"an unknown function is not there", "POST", "/RunJob", "127.0.0.1:1", "application/json", 404, 0},
+		{"an unknown function is not there", "POST", "/RunAll", "127.0.0.1:1", "application/json", 404, 0},
 		{"a part of a function is not there", "POST", "/Sweep/x", "127.0.0.1:1", "application/json", 404, 0},
 		{"a function is not read with GET", "GET", "/Sweep", "127.0.0.1:1", "", 404, 0},
 		{"nobody posts to the root", "POST", "/", "127.0.0.1:1", "application/json", 404, 0},

@@ -17,12 +17,15 @@ const (
 	maxPairs = 50
 	// maxName is the longest name of a pair (pair.Definition).
 	maxName = 40
+	// maxJob bounds the id of a job, <pair>-<epoch>-<seq>.
+	maxJob = 80
 )
 
 // pairName is the form of a pair's name (pair.Definition).
 var pairName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 
-// reconcile is the queue tandem-pairs.
+// reconcile is the queues tandem-pairs and tandem-jobs: a job is carried on by a pass
+// over its pair.
 func (s *server) reconcile(ctx context.Context, _ *slog.Logger, body []byte) error {
 	value, err := triggerValue(body)
 	if err != nil {
@@ -60,6 +63,9 @@ func readMessage(value json.RawMessage) (pair.Message, error) {
 	}
 	if len(m.Pairs) == 0 || len(m.Pairs) > maxPairs {
 		return pair.Message{}, fmt.Errorf("%w: %d pairs, 1 to %d are allowed: %w", errPayload, len(m.Pairs), maxPairs, pair.ErrInvalid)
+	}
+	if len(m.Job) > maxJob {
+		return pair.Message{}, fmt.Errorf("%w: job %.60q: expected the id of a job: %w", errPayload, m.Job, pair.ErrInvalid)
 	}
 	for _, name := range m.Pairs {
 		if len(name) > maxName || !pairName.MatchString(name) {

@@ -24,9 +24,10 @@ func newExplain(c *console) *cobra.Command {
 		Short: "Tell why a decision was taken, on what evidence, and what a person can do",
 		Long: `Explain tells the newest decision of a pair, or the one with the given id (see
 tandem history): what was seen of each unit and how old that was, which row of
-the decision table won, what was intended, what was refused and why, and what a
-person can do. Above the newest one stands what Tandem may do now: a pause changes
-that at once, and is no reason for a new decision while nothing happens.`,
+the decision table won, what differs from the pair file, since when and by whom,
+what was intended, what was refused and why, and what a person can do. Above the
+newest one stands what Tandem may do now: a pause changes that at once, and is no
+reason for a new decision while nothing happens.`,
 		Example: `  tandem explain edge-weu
   tandem explain edge-weu edge-weu-000000000007-001`,
 		Args:              cobra.RangeArgs(1, 2),
@@ -51,7 +52,7 @@ func (c *console) explain(cmd *cobra.Command, args []string) error {
 	if err := json.Unmarshal(entry.Body, &d); err != nil {
 		return unreadable(entry, err)
 	}
-	out := explained{Decided: d}
+	out := explained{Drift: driftOf(&d), Decided: d}
 	if len(args) == 1 {
 		if out.MayNow, err = mayNow(cmd.Context(), client, args[0]); err != nil {
 			return err
@@ -60,7 +61,7 @@ func (c *console) explain(cmd *cobra.Command, args []string) error {
 	if output(cmd) == "json" {
 		return writeJSON(c.out, out)
 	}
-	rows := decidedRows(&d)
+	rows := decidedRows(&d, out.Drift)
 	if out.MayNow != "" {
 		rows = append([][]string{{"may now", out.MayNow}}, rows...)
 	}
@@ -70,8 +71,14 @@ func (c *console) explain(cmd *cobra.Command, args []string) error {
 // explained is the JSON form of an explanation.
 type explained struct {
 	MayNow string `json:"mayNow,omitempty"` // with the newest decision: the stance that holds now
+	// Drift is what differed from the pair file, since when and by whom.
+	Drift *pair.Drifted `json:"drift,omitempty"`
 	pair.Decided
 }
+
+// driftOf is what was known to differ when the decision was made. It is learned
+// from the input, as everything in a decision is, and not stored a second time.
+func driftOf(d *pair.Decided) *pair.Drifted { return pair.Decide(&d.Input).Record.Drift }
 
 // mayNow says what Tandem may do about a pair by now, whatever it might when it
 // decided last.
@@ -110,7 +117,7 @@ func (c *console) decision(cmd *cobra.Command, client *api.Client, args []string
 }
 
 // decidedRows tell a decision, what it was made on, and what follows.
-func decidedRows(d *pair.Decided) [][]string {
+func decidedRows(d *pair.Decided, drift *pair.Drifted) [][]string {
 	rows := [][]string{
 		{"decision", d.Decision.ID},
 		{"at", since(d.Decision.At)},
@@ -126,6 +133,7 @@ func decidedRows(d *pair.Decided) [][]string {
 	for _, b := range d.Input.Observation.Balancers {
 		rows = append(rows, []string{b.Name, balancerWords(b) + age(d, b.At)})
 	}
+	rows = append(rows, driftRows(drift)...)
 	rows = append(rows, []string{"facts", factWords(&d.Decision.Facts)})
 	if words := refusedWords(&d.Decision.Facts); words != "" {
 		rows = append(rows, []string{"refused", words})

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -142,6 +143,9 @@ func closedWords(i pair.Intent) (what, why string) {
 
 // askedWhat names a word as it is typed.
 func askedWhat(a pair.Asked) string {
+	if a.Job != "" && slices.Contains(jobWords, a.Word) {
+		return "jobs " + a.Word
+	}
 	switch api.Word(a.Word) {
 	case api.Stop:
 		return "pause --all"
@@ -160,6 +164,12 @@ func askedWords(a pair.Asked) string {
 	}
 	if a.Plan != "" {
 		words += " for plan " + a.Plan
+	}
+	if a.Job != "" {
+		words += " for job " + a.Job
+	}
+	if a.Force {
+		words += " by force"
 	}
 	if !a.Until.IsZero() {
 		words += " until " + since(a.Until)

@@ -33,6 +33,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, &console{
 		out: os.Stdout, err: os.Stderr, in: os.Stdin, environ: os.Environ(),
+		live:   isTerminal(os.Stdout),
 		colors: isTerminal(os.Stdout) && os.Getenv("NO_COLOR") == "", asks: isTerminal(os.Stdin) && isTerminal(os.Stdout),
 	}, os.Args[1:])
 	stop()
@@ -45,6 +46,7 @@ type console struct {
 	in       io.Reader
 	environ  []string
 	colors   bool
+	live     bool          // what was printed can be drawn anew
 	asks     bool          // there is a person who can be asked
 	every    time.Duration // between two looks of a command that waits; 0 is two seconds
 }
@@ -127,7 +129,8 @@ To see a failover without an Azure account: tandem lab`,
 		return badInput("%w; see %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(newServe(c), newLab(c), newValidate(c), newSchema(c), newPlan(c), newApply(c), newDiscover(c), newStatus(c), newHistory(c), newExplain(c), newReplay(c),
-		newPause(c), newResume(c), newApprove(c), newAck(c), newProve(c), newRemove(c), newVersion(c))
+		newPause(c), newMaintenance(c), newResume(c), newApprove(c), newAck(c), newProve(c), newRemove(c),
+		newSwitchover(c), newConfigure(c), newJobs(c), newVersion(c))
 	wrapArgs(root)
 	return root
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -64,14 +65,22 @@ type command struct {
 	environ []string
 	in      string
 	colors  bool
+	live    bool
 	asks    bool
 }
 
 // run runs a command in this process.
 func (c command) run(t *testing.T, args ...string) answer {
 	t.Helper()
+	return c.runUntil(t.Context(), args...)
+}
+
+// runUntil runs a command until it ends or ctx does, as by Ctrl-C.
+func (c command) runUntil(ctx context.Context, args ...string) answer {
 	var out, errs bytes.Buffer
-	code := run(t.Context(), &console{out: &out, err: &errs, in: strings.NewReader(c.in), environ: c.environ, colors: c.colors, asks: c.asks, every: time.Millisecond}, args)
+	code := run(ctx, &console{
+		out: &out, err: &errs, in: strings.NewReader(c.in), environ: c.environ, colors: c.colors, live: c.live, asks: c.asks, every: time.Millisecond,
+	}, args)
 	return answer{code, out.String(), errs.String()}
 }
 
@@ -130,6 +139,12 @@ func TestMistakesOfTheCallerHaveTheirOwnExitCodeAndOneErrorLine(t *testing.T) {
 		{"a pause for nothing", []string{"pause", "edge-weu", "--by", "ann", "--for", "0s", "--server", server}, "--for"},
 		{"a pause until a day", []string{"pause", "edge-weu", "--by", "ann", "--until", "tomorrow", "--server", server}, "--until"},
 		{"a maintenance of no unit", []string{"pause", "edge-weu", "--by", "ann", "--unit", "third", "--server", server}, "first or second"},
+		{"a maintenance of no unit at all", []string{"maintenance", "edge-weu", "--by", "ann", "--reason", "x", "--server", server}, "--unit: expected first or second"},
+		{"a switchover to no unit", []string{"switchover", "edge-weu", "--by", "ann", "--to", "third", "--server", server}, "--to"},
+		{"a drain of nothing", []string{"switchover", "edge-weu", "--by", "ann", "--drain", "0s", "--server", server}, "--drain"},
+		{"a job of nobody", []string{"configure", "edge-weu", "--server", server}, "give --by"},
+		{"a word about a job of nobody", []string{"jobs", "cancel", "edge-weu", "--server", server}, "give --by"},
+		{"a job to watch that is not named", []string{"jobs", "watch", "--server", server}, "tandem jobs watch --help"},
 		{"a word of nobody", []string{"resume", "edge-weu", "--server", server}, "give --by"},
 		{"an edit that is none", []string{"replay", "edge-weu", "--set", "nonsense", "--server", server}, "failover.confirmAfter=5"},
 		{"a history that is not there", []string{"replay", filepath.Join("nowhere", "x.json")}, "nowhere"},
@@ -160,10 +175,13 @@ func TestMistakesOfTheCallerHaveTheirOwnExitCodeAndOneErrorLine(t *testing.T) {
 // each calls f for every command of the program but cobra's own.
 func each(t *testing.T, f func(*testing.T, *cobra.Command)) {
 	t.Helper()
-	root := newRoot(&console{})
-	f(t, root)
-	for _, cmd := range root.Commands() {
-		t.Run(cmd.Name(), func(t *testing.T) { f(t, cmd) })
+	eachBelow(t, newRoot(&console{}), f)
+}
+
+func eachBelow(t *testing.T, cmd *cobra.Command, f func(*testing.T, *cobra.Command)) {
+	f(t, cmd)
+	for _, sub := range cmd.Commands() {
+		t.Run(sub.Name(), func(t *testing.T) { eachBelow(t, sub, f) })
 	}
 }
 

@@ -78,6 +78,7 @@ const (
 	green  = "32"
 	yellow = "33"
 	blue   = "34"
+	white  = "37"
 	dim    = "2"
 	bold   = "1"
 )

@@ -17,6 +17,7 @@ import (
 func addServer(cmd *cobra.Command) {
 	cmd.Flags().String("server", "", "address of the function app, or TANDEM_SERVER")
 	cmd.Flags().String("key", "", "function key, or TANDEM_KEY")
+	cmd.Flags().String("token", "", "token of Entra ID where the app asks for a sign-in, or TANDEM_TOKEN")
 }
 
 // client makes the client of the operator API from the flags.
@@ -30,12 +31,24 @@ func (c *console) client(cmd *cobra.Command) (*api.Client, error) {
 	if server = cmp.Or(server, settings.Server); server == "" {
 		return nil, badInput("no server: give --server or TANDEM_SERVER, for example https://tandem-weu.azurewebsites.net")
 	}
-	return api.NewClient(server, cmp.Or(key, settings.Key.Reveal()), &http.Client{
+	client, err := api.NewClient(server, cmp.Or(key, settings.Key.Reveal()), &http.Client{
 		Timeout: 60 * time.Second,
 		Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
 		},
 	})
+	if err != nil {
+		return nil, err
+	}
+	return client.SignedIn(c.token(cmd))
+}
+
+// token is the token of Entra ID with which the server knows who calls; empty where
+// there is none.
+func (c *console) token(cmd *cobra.Command) string {
+	token, _ := cmd.Flags().GetString("token")    // added by addServer
+	settings, _ := config.LoadOperator(c.environ) // client refuses wrong ones
+	return strings.TrimSpace(cmp.Or(token, settings.Token.Reveal()))
 }
 
 func (c *console) setting(name string) string {

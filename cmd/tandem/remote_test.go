@@ -26,7 +26,7 @@ type operator struct {
 func newOperator(t *testing.T) operator {
 	t.Helper()
 	kept := store.NewEmbedded(store.EmbeddedOptions{}).Store(store.HandleOptions{})
-	routes, err := api.NewServer(api.Options{Store: kept, Log: slog.New(slog.DiscardHandler)})
+	routes, err := api.NewServer(api.Options{Store: kept, Log: slog.New(slog.DiscardHandler), Jobs: procedures(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

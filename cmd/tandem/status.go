@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -58,7 +59,7 @@ func (c *console) status(cmd *cobra.Command, args []string) error {
 
 func unwell(pairs []api.Status) bool {
 	for _, p := range pairs {
-		if p.Situation != pair.Healthy || len(p.Holds) > 0 || p.Plan != nil || p.Alarm != nil || p.Block != nil || p.Warning != "" {
+		if p.Situation != pair.Healthy || len(p.Holds) > 0 || p.Plan != nil || p.Drift != nil || p.Alarm != nil || p.Block != nil || p.Warning != "" {
 			return true
 		}
 	}
@@ -102,6 +103,13 @@ func detailRows(p api.Status) [][]string {
 	if p.Plan != nil {
 		rows = append(rows, planRows(p.Plan)...)
 	}
+	rows = append(rows, driftRows(p.Drift)...)
+	if w := p.Wish; w != nil {
+		add("to write", "plan %s, asked by %s at %s", w.Plan, w.By, since(w.At))
+	}
+	if p.Job.Running() {
+		add("job", "%s since %s; tandem jobs %s tells more", runningJob(p.Job), since(p.Job.At), p.Name)
+	}
 	for _, h := range p.Holds {
 		add("held", "%s, set by %s since %s", holdWords(h), h.Owner, since(h.Since))
 	}
@@ -121,6 +129,31 @@ func detailRows(p api.Status) [][]string {
 		default:
 			add("lever", "not proved on %s/%s", f.LoadBalancer, f.Pool)
 		}
+	}
+	return rows
+}
+
+// driftRows tell what differs from the pair file, since when, by whom where an
+// event told that, and what keeps it from being repaired.
+func driftRows(d *pair.Drifted) [][]string {
+	if d == nil {
+		return nil
+	}
+	var rows [][]string
+	for _, words := range d.Differences() {
+		rows = append(rows, []string{"differs", words})
+	}
+	rows = append(rows,
+		[]string{"  since", since(d.Since)},
+		[]string{"  changed by", cmp.Or(d.By, "nobody knows: no event has told")})
+	if d.Hash != "" {
+		rows = append(rows, []string{"  plan", d.Hash + "; tandem plan shows it field by field"})
+	}
+	if d.Dispute != "" {
+		rows = append(rows, []string{"  disputed", d.Dispute})
+	}
+	if d.LastErr != "" {
+		rows = append(rows, []string{"  repair failed", d.LastErr + "; the next one not before " + since(d.NotBefore)})
 	}
 	return rows
 }
@@ -168,6 +201,8 @@ func note(p api.Status) string {
 		return fmt.Sprintf("maintenance of %s by %s%s: %s", p.Pause.Unit, p.Pause.Owner, until(p.Pause), p.Pause.Reason)
 	case p.Pause != nil:
 		return fmt.Sprintf("paused by %s%s: %s", p.Pause.Owner, until(p.Pause), p.Pause.Reason)
+	case p.Job.Running():
+		return runningJob(p.Job)
 	case len(p.Holds) > 0:
 		return holdWords(p.Holds[0])
 	case p.Block != nil:

@@ -20,19 +20,22 @@ import (
 // addWord gives a command that says a person's word the flags that all of them
 // have.
 func addWord(cmd *cobra.Command) {
-	cmd.Flags().String("by", "", "who asks; the user of this terminal where nothing is said")
+	cmd.Flags().String("by", "", "who asks; the user of this terminal where neither this nor a token says it")
 	cmd.Flags().String("reason", "", "why, for whoever finds it so at night")
 	cmd.Flags().Bool("dry-run", false, "say what would change, change nothing")
 	addServer(cmd)
 	addOutput(cmd)
 }
 
-// ask makes a word of the command's flags.
+// ask makes a word of the command's flags. With a token the server knows who asks.
 func (c *console) ask(cmd *cobra.Command) (a api.Ask, dryRun bool, err error) {
-	by, _ := cmd.Flags().GetString("by") // added by addWord, like the next two
+	a.By, _ = cmd.Flags().GetString("by") // added by addWord, like the next two
 	a.Reason, _ = cmd.Flags().GetString("reason")
 	dryRun, _ = cmd.Flags().GetBool("dry-run")
-	if a.By = cmp.Or(by, c.setting("USER"), c.setting("USERNAME")); a.By == "" {
+	if c.token(cmd) != "" {
+		return a, dryRun, nil
+	}
+	if a.By = cmp.Or(a.By, c.setting("USER"), c.setting("USERNAME")); a.By == "" {
 		return a, dryRun, badInput("it is not known who asks: give --by")
 	}
 	return a, dryRun, nil
@@ -82,12 +85,55 @@ says resume. A pause takes the place of the one before.`,
 		RunE:              func(cmd *cobra.Command, args []string) error { return c.pause(cmd, args) },
 	}
 	cmd.Flags().Bool("all", false, "all pairs at once, those that are defined later too")
+	addPause(cmd, "maintenance of this unit: first or second")
+	return cmd
+}
+
+func newMaintenance(c *console) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "maintenance PAIR --unit UNIT",
+		Short: "Have a pair left alone while somebody is at work on one of its units",
+		Long: `Maintenance is a pause with a unit, whose silence is then expected: the pair is
+watched and explained, what Tandem set in the load balancer is taken back first,
+and nothing else is done. It does not move the service away: when the unit is the
+active one, say tandem switchover before. Without --for or --until it stands until
+somebody says resume.`,
+		Example: `  tandem maintenance edge-weu --unit second --for 2h --reason "new disk"
+  tandem resume edge-weu`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completePairs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if unit, _ := cmd.Flags().GetString("unit"); unit == "" { // added by addPause
+				return badInput("--unit: expected first or second, the one that somebody is at work on")
+			}
+			return c.pause(cmd, args)
+		},
+	}
+	addPause(cmd, "the unit that somebody is at work on: first or second")
+	return cmd
+}
+
+// addPause gives a command the flags of a pause.
+func addPause(cmd *cobra.Command, unit string) {
 	cmd.Flags().Duration("for", 0, "how long, such as 2h")
 	cmd.Flags().String("until", "", "until when, such as 2026-11-22T23:00:00Z")
-	cmd.Flags().String("unit", "", "maintenance of this unit: first or second")
-	_ = cmd.RegisterFlagCompletionFunc("unit", cobra.FixedCompletions([]string{"first", "second"}, cobra.ShellCompDirectiveNoFileComp)) // the flag was just added
+	addUnit(cmd, "unit", unit)
 	addWord(cmd)
-	return cmd
+}
+
+// addUnit gives a command a flag that names a unit.
+func addUnit(cmd *cobra.Command, name, usage string) {
+	cmd.Flags().String(name, "", usage)
+	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions([]string{"first", "second"}, cobra.ShellCompDirectiveNoFileComp)) // the flag was just added
+}
+
+// unitFlag reads such a flag; unset is no unit.
+func unitFlag(cmd *cobra.Command, name string) (r pair.Role, err error) {
+	text, _ := cmd.Flags().GetString(name) // added by addUnit
+	if text != "" && (r.UnmarshalText([]byte(text)) != nil || r == pair.RoleUnknown) {
+		return r, badInput("--%s %q: expected first or second", name, text)
+	}
+	return r, nil
 }
 
 // pairOrAll demands one pair, or the flag --all and none.
@@ -124,9 +170,8 @@ func (c *console) pause(cmd *cobra.Command, args []string) error {
 
 // pauseFlags reads what only pause takes.
 func pauseFlags(cmd *cobra.Command) (a api.Ask, err error) {
-	length, _ := cmd.Flags().GetDuration("for") // added by newPause, like the next two
+	length, _ := cmd.Flags().GetDuration("for") // added by addPause, like the next
 	until, _ := cmd.Flags().GetString("until")
-	unit, _ := cmd.Flags().GetString("unit")
 	if cmd.Flags().Changed("for") && length <= 0 {
 		return a, badInput("--for %v: expected more than nothing", length)
 	}
@@ -136,10 +181,8 @@ func pauseFlags(cmd *cobra.Command) (a api.Ask, err error) {
 			return a, badInput("--until %q: expected a time such as 2026-11-22T23:00:00Z", until)
 		}
 	}
-	if unit != "" && (a.Unit.UnmarshalText([]byte(unit)) != nil || a.Unit == pair.RoleUnknown) {
-		return a, badInput("--unit %q: expected first or second", unit)
-	}
-	return a, nil
+	a.Unit, err = unitFlag(cmd, "unit")
+	return a, err
 }
 
 func newResume(c *console) *cobra.Command {
@@ -265,8 +308,8 @@ func newAck(c *console) *cobra.Command {
 		Use:   "ack PAIR",
 		Short: "Acknowledge that somebody has looked, so that automatic moves are allowed again",
 		Long: `Ack ends what waits for a person to look: the block after too many automatic moves
-in an hour, the hold-down after the last one, and the limit of starts and
-restarts in a day. Find the cause first.
+in an hour, the hold-down after the last one, the limit of starts and restarts in
+a day, and the alarm of a job that failed. Find the cause first.
 
 It also ends the rest of credentials that a unit refused, also for another secret:
 they are tried again within two minutes. Put the right secret first, because a unit
@@ -296,24 +339,37 @@ func addWait(cmd *cobra.Command, patience time.Duration) {
 // over, and tells what it says meanwhile when that changes.
 func (c *console) wait(cmd *cobra.Command, look func(context.Context) (done bool, doing string, err error)) error {
 	patience, _ := cmd.Flags().GetDuration("timeout") // added by addWait
-	over := time.NewTimer(patience)
-	defer over.Stop()
 	last := ""
-	for {
-		done, doing, err := look(cmd.Context())
-		if err != nil || done {
-			return err
-		}
-		if doing != last {
+	return c.repeat(cmd.Context(), patience, func(ctx context.Context) (bool, string, error) {
+		done, doing, err := look(ctx)
+		if err == nil && !done && doing != last {
 			fmt.Fprintln(c.err, "tandem: "+doing)
 			last = doing
 		}
+		return done, doing, err
+	})
+}
+
+// repeat calls look, every two seconds, until it is done or the time is over; none
+// has no end.
+func (c *console) repeat(ctx context.Context, patience time.Duration, look func(context.Context) (done bool, doing string, err error)) error {
+	var over <-chan time.Time
+	if patience > 0 {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		over = timer.C
+	}
+	for {
+		done, doing, err := look(ctx)
+		if err != nil || done {
+			return err
+		}
 		select {
 		case <-time.After(cmp.Or(c.every, 2*time.Second)):
-		case <-over.C:
-			return &exitError{code: exitFailed, err: fmt.Errorf("not done after %v: %s; it goes on without this command", patience, last)}
-		case <-cmd.Context().Done():
-			return cmd.Context().Err()
+		case <-over:
+			return &exitError{code: exitFailed, err: fmt.Errorf("not done after %v: %s; it goes on without this command", patience, doing)}
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -22,9 +23,10 @@ const answerMax = 64 << 20
 // Client calls the operator API. The commands use it, whether the server is a
 // function app, a local one, or the lab.
 type Client struct {
-	base string
-	key  string
-	http *http.Client
+	base  string
+	key   string
+	token string
+	http  *http.Client
 }
 
 // NewClient takes the server's address, for example
@@ -43,6 +45,17 @@ func NewClient(server, key string, c *http.Client) (*Client, error) {
 	still := *c
 	still.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Client{base: strings.TrimRight(server, "/"), key: key, http: &still}, nil
+}
+
+// SignedIn returns a client that also sends a token of Entra ID, by which the server
+// knows who calls where TANDEM_AUTH is entra. An empty token sends none.
+func (c *Client) SignedIn(token string) (*Client, error) {
+	if u, err := url.Parse(c.base); token != "" && (err != nil || u.Scheme == "http" && !loopback(u.Hostname())) {
+		return nil, fmt.Errorf("server %s: expected https, because the token would travel in clear text: %w", c.base, pair.ErrInvalid)
+	}
+	in := *c
+	in.token = token
+	return &in, nil
 }
 
 func loopback(host string) bool {
@@ -144,15 +157,24 @@ func (c *Client) Entry(ctx context.Context, name, id string) (pair.Entry, error)
 }
 
 func (c *Client) call(ctx context.Context, method, path string, body []byte, out any) error {
+	return c.send(ctx, method, path, body, nil, out)
+}
+
+// send makes a request with headers of its own.
+func (c *Client) send(ctx context.Context, method, path string, body []byte, header http.Header, out any) error {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("%s %s: %w: %w", method, path, pair.ErrInvalid, err)
 	}
+	maps.Copy(req.Header, header)
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if c.key != "" {
 		req.Header.Set("X-Functions-Key", c.key)
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -180,7 +202,7 @@ func failure(resp *http.Response, path string, b []byte) error {
 		return &Error{Problem: p}
 	}
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
-		return fmt.Errorf("%s: status %d: the function key is missing or wrong, give it with --key or TANDEM_KEY: %w", path, resp.StatusCode, pair.ErrRefused)
+		return fmt.Errorf("%s: status %d: the function key is missing or wrong, give it with --key or TANDEM_KEY, and where the app asks for a sign-in a token with --token or TANDEM_TOKEN: %w", path, resp.StatusCode, pair.ErrRefused)
 	}
 	return fmt.Errorf("%s: status %d without an explanation: %w", path, resp.StatusCode, pair.ErrUnreachable)
 }

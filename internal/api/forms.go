@@ -33,6 +33,7 @@ type Problem struct {
 	Detail   string    `json:"detail"`
 	Mistakes []Mistake `json:"mistakes,omitempty"` // in a definition
 	Plan     string    `json:"plan,omitempty"`     // hash of the plan that waits, where another was approved
+	Job      string    `json:"job,omitempty"`      // id of the job that runs, where another was meant
 }
 
 // Mistake is one thing that is wrong in a pair file.

@@ -28,7 +28,7 @@ func FuzzEveryRequestIsAnsweredInJSON(f *testing.F) {
 	id := pair.ID("edge", 1, 2)
 	for _, path := range []string{
 		"/api/pairs?after=edge", "/api/pairs/edge", "/api/pairs/edge/journal?limit=1&before=" + id, "/api/pairs/edge/journal/" + id,
-		"/api/pairs/%2e%2e%2F/journal/..", "/api/pairs/edge/journal?limit=-1&before=edge-1", "/",
+		"/api/jobs?after=x", "/api/pairs/edge/jobs", "/api/openapi.json", "/api/pairs/%2e%2e%2F/journal/..", "/api/pairs/edge/journal?limit=-1&before=edge-1", "/",
 	} {
 		f.Add(byte(get), path, "")
 		f.Add(byte(len(path)), path, "{}")

@@ -11,11 +11,14 @@ import (
 	"tandem/internal/pair"
 )
 
+// journalPage is a page of a journal where nothing is said.
+const journalPage = 20
+
 // journal answers a page of a pair's history: its own entries, newest first, and
 // between them what was said meanwhile about all pairs, which is not counted by
 // the limit and at most what the store keeps of it.
 func (s *server) journal(r *http.Request) (any, error) {
-	limit := 20
+	limit := journalPage
 	if text := r.URL.Query().Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > pageMax {

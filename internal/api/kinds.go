@@ -24,6 +24,7 @@ var kinds = []struct {
 	{pair.ErrStaleEpoch, "conflict", http.StatusConflict, 1},
 	{pair.ErrBusy, "busy", http.StatusConflict, 1},
 	{pair.ErrTooNew, "too-new", http.StatusConflict, 1},
+	{ErrNobody, "unauthenticated", http.StatusUnauthorized, 1},
 	{pair.ErrRefused, "refused", http.StatusForbidden, 1},
 	{pair.ErrThrottled, "throttled", http.StatusTooManyRequests, 1},
 	{pair.ErrUnreachable, "unreachable", http.StatusBadGateway, 1},

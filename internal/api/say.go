@@ -22,8 +22,10 @@ const wakeAtOnce = 50
 // unfit is a word that does not fit how things stand. It is of the kind
 // pair.ErrConflict, and nothing was stored.
 type unfit struct {
-	why  string
-	plan string // the one that waits, for an approval of another
+	why   string
+	plan  string // the one that waits, for an approval of another
+	job   string // the one that runs, for another
+	gives bool   // and gives way
 }
 
 func (u *unfit) Error() string        { return u.why }
@@ -86,7 +88,8 @@ func approve(t *told, rec *pair.Record) (bool, error) {
 }
 
 // ack ends everything that waits for a person to look: the block, hold-down, the
-// limit of starts and restarts, and the rest of credentials that were refused.
+// limit of starts and restarts, the rest of credentials that were refused, and the
+// alarm of a job that failed.
 func ack(_ *told, rec *pair.Record) (bool, error) {
 	found := rec.Block != nil || len(rec.Moves) > 0
 	rec.Block, rec.Moves = nil, nil
@@ -95,8 +98,13 @@ func ack(_ *told, rec *pair.Record) (bool, error) {
 		found = found || len(u.Powered) > 0 || u.Refusal != nil
 		u.Powered, u.Refusal = nil, nil
 	}
+	if j := rec.Job; j != nil && j.State == pair.JobFailed && !j.Acknowledged {
+		found = true
+		rec.Job = j.Clone()
+		rec.Job.Acknowledged = true
+	}
 	if !found {
-		return false, unfitf("nothing is blocked or refused and no move is recent, so there is nothing to acknowledge")
+		return false, unfitf("nothing is blocked or refused, no move is recent and no job has failed, so there is nothing to acknowledge")
 	}
 	return true, nil
 }
@@ -128,23 +136,32 @@ func remove(t *told, rec *pair.Record) (bool, error) {
 
 // say takes a person's word about one pair. With dryRun=true it only says what
 // would happen.
-func (s *server) say(r *http.Request) (any, error) {
-	w, name := Word(r.PathValue("word")), r.PathValue("pair")
-	if effects[w] == nil {
-		return nil, noRoute(r)
+func (s *server) say(w Word) func(*http.Request) (any, error) {
+	return func(r *http.Request) (any, error) {
+		ask, err := readAsk(r, w, s.now())
+		if err != nil {
+			return nil, err
+		}
+		name, dryRun := r.PathValue("pair"), r.URL.Query().Get("dryRun") == "true"
+		return untilFirst(string(w)+" pair", name, func() (Asked, error) {
+			return s.sayOnce(r.Context(), name, told{word: w, ask: ask, now: s.now()}, dryRun)
+		})
 	}
-	ask, err := readAsk(r, w, s.now())
-	if err != nil {
-		return nil, err
-	}
-	dryRun := r.URL.Query().Get("dryRun") == "true"
+}
+
+// untilFirst tries to be the one that changes a pair, anew each time that another
+// writer was first.
+func untilFirst[T any](what, name string, once func() (T, error)) (any, error) {
 	for range sayAttempts {
-		out, err := s.sayOnce(r.Context(), name, told{word: w, ask: ask, now: s.now()}, dryRun)
-		if _, refused := errors.AsType[*unfit](err); err == nil || refused || !overtaken(err) {
-			return out, err
+		out, err := once()
+		if err == nil {
+			return out, nil
+		}
+		if _, refused := errors.AsType[*unfit](err); refused || !overtaken(err) {
+			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("%s pair %s: it was changed %d times meanwhile, try again: %w", w, name, sayAttempts, pair.ErrConflict)
+	return nil, fmt.Errorf("%s %s: it was changed %d times meanwhile, try again: %w", what, name, sayAttempts, pair.ErrConflict)
 }
 
 // overtaken reports whether another writer was first, so that nothing of ours
@@ -153,14 +170,19 @@ func overtaken(err error) bool {
 	return errors.Is(err, pair.ErrConflict) || errors.Is(err, pair.ErrStaleEpoch) || errors.Is(err, pair.ErrLeaseLost)
 }
 
-// sayOnce stores the word with a new epoch, so that a pass at work on the older
-// one stops before its next effect, and wakes the pair.
-func (s *server) sayOnce(ctx context.Context, name string, t told, dryRun bool) (Asked, error) {
+// load reads a pair, and whether all of them are paused.
+func (s *server) load(ctx context.Context, name string) (pair.Snapshot, *pair.Pause, error) {
 	snap, err := s.Store.Load(ctx, name)
 	if err != nil {
-		return Asked{}, err
+		return snap, nil, err
 	}
 	stop, err := s.Store.Stop(ctx)
+	return snap, stop, err
+}
+
+// sayOnce changes the record as the word says.
+func (s *server) sayOnce(ctx context.Context, name string, t told, dryRun bool) (Asked, error) {
+	snap, stop, err := s.load(ctx, name)
 	if err != nil {
 		return Asked{}, err
 	}
@@ -184,24 +206,37 @@ func (s *server) sayOnce(ctx context.Context, name string, t told, dryRun bool) 
 	if dryRun {
 		return out, nil
 	}
-	if _, err := s.Store.Commit(ctx, snap, pair.Change{Record: snap.Record, Outbox: []pair.Post{asked(snap, t)}}); err != nil {
-		return Asked{}, err
+	return out, s.keep(ctx, snap, askedOf(t.word, t.ask), t.now)
+}
+
+// keep stores what a person said in the record, whose epoch is a new one by then,
+// so that a pass at work on the older one stops before its next effect; and wakes
+// the pair.
+func (s *server) keep(ctx context.Context, snap pair.Snapshot, said pair.Asked, at time.Time) error {
+	name, epoch := snap.Definition.Name, snap.Record.Epoch
+	entry := pair.Post{
+		V: pair.Version, MinReader: pair.MinReader, ID: pair.ID(name, epoch, 1), Kind: pair.PostJournal,
+		At: at, Type: pair.EntryAsked, Body: askedBody(said),
 	}
-	s.Log.InfoContext(ctx, "a person asked", "pair", name, "word", string(t.word), "by", t.ask.By, "reason", t.ask.Reason, "epoch", out.Epoch)
+	if _, err := s.Store.Commit(ctx, snap, pair.Change{Record: snap.Record, Outbox: []pair.Post{entry}}); err != nil {
+		return err
+	}
+	log := []any{"pair", name, "word", said.Word, "by", said.By, "reason", said.Reason, "epoch", epoch}
+	if said.Job != "" {
+		log = append(log, "job", said.Job, "force", said.Force)
+	}
+	s.Log.InfoContext(ctx, "a person asked", log...)
 	s.wake(ctx, name)
-	return out, nil
+	return nil
 }
 
-// asked is the journal's entry of a word.
-func asked(snap pair.Snapshot, t told) pair.Post {
-	return pair.Post{
-		V: pair.Version, MinReader: pair.MinReader, ID: pair.ID(snap.Definition.Name, snap.Record.Epoch, 1), Kind: pair.PostJournal,
-		At: t.now, Type: pair.EntryAsked, Body: askedBody(t.word, t.ask),
-	}
+func askedOf(w Word, a Ask) pair.Asked {
+	return pair.Asked{Word: string(w), By: a.By, Reason: a.Reason, Until: a.Until, Unit: a.Unit, Plan: a.Plan}
 }
 
-func askedBody(w Word, a Ask) json.RawMessage {
-	b, err := json.Marshal(pair.Asked{Word: string(w), By: a.By, Reason: a.Reason, Until: a.Until, Unit: a.Unit, Plan: a.Plan})
+// askedBody is the journal's form of a word.
+func askedBody(said pair.Asked) json.RawMessage {
+	b, err := json.Marshal(said)
 	if err != nil {
 		panic("api: a word that cannot be written: " + err.Error()) // its times are within a year
 	}
@@ -237,7 +272,7 @@ func (s *server) stopOrGo(r *http.Request, w Word) (any, error) {
 	if out.DryRun {
 		return out, nil
 	}
-	if err := s.Store.SetStop(ctx, stop, pair.Entry{Kind: pair.EntryAsked, At: now, Body: askedBody(w, ask)}); err != nil {
+	if err := s.Store.SetStop(ctx, stop, pair.Entry{Kind: pair.EntryAsked, At: now, Body: askedBody(askedOf(w, ask))}); err != nil {
 		return nil, err
 	}
 	s.Log.InfoContext(ctx, "a person asked", "pair", "all", "word", string(w), "by", ask.By, "reason", ask.Reason)

@@ -6,9 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -26,20 +27,25 @@ var moment = time.Date(2026, 11, 22, 21, 0, 0, 0, time.UTC)
 // be given to it through a wrapper.
 func words(t *testing.T, maxMode pair.Mode, wrap func(api.Store) api.Store) *served {
 	t.Helper()
-	s := &served{t: t, log: &bytes.Buffer{}}
+	return wordsWith(t, api.Options{MaxMode: maxMode}, wrap)
+}
+
+// wordsWith is the same with other options.
+func wordsWith(t *testing.T, o api.Options, wrap func(api.Store) api.Store) *served {
+	t.Helper()
+	s := &served{t: t, log: &bytes.Buffer{}, header: http.Header{}}
 	s.account = store.NewEmbedded(store.EmbeddedOptions{Now: func() time.Time { return moment }})
 	s.store = s.account.Store(store.HandleOptions{})
 	var kept api.Store = s.store
 	if wrap != nil {
 		kept = wrap(kept)
 	}
+	o.Store, o.Log, o.Now = kept, slog.New(slog.NewTextHandler(s.log, nil)), func() time.Time { return moment }
 	var err error
-	if s.handler, err = api.NewServer(api.Options{
-		Store: kept, Log: slog.New(slog.NewTextHandler(s.log, nil)), Now: func() time.Time { return moment }, MaxMode: maxMode,
-	}); err != nil {
+	if s.handler, err = api.NewServer(o); err != nil {
 		t.Fatal(err)
 	}
-	if s.client, err = api.NewClient("http://127.0.0.1", "", &http.Client{Transport: roundTrip(s.ask)}); err != nil {
+	if s.client, err = api.NewClient("http://127.0.0.1", "", &http.Client{Transport: direct{s.handler, s.header}}); err != nil {
 		t.Fatal(err)
 	}
 	s.define("edge")
@@ -47,15 +53,19 @@ func words(t *testing.T, maxMode pair.Mode, wrap func(api.Store) api.Store) *ser
 	return s
 }
 
-// roundTrip lets a client call the routes without a socket.
-type roundTrip func(method, path, body string) *http.Response
+// direct lets a client call the routes without a socket, with some headers more.
+type direct struct {
+	handler http.Handler
+	header  http.Header
+}
 
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) {
-	b, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	return f(r.Method, r.URL.RequestURI(), string(b)), nil
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	maps.Copy(r.Header, d.header)
+	in := httptest.NewRequestWithContext(r.Context(), r.Method, r.URL.RequestURI(), r.Body)
+	in.Header = r.Header
+	w := httptest.NewRecorder()
+	d.handler.ServeHTTP(w, in)
+	return w.Result(), nil
 }
 
 // woken takes the wake messages and returns the pairs that they name.
@@ -157,10 +167,11 @@ func TestAWordIsStoredWithANewEpochAnEntryAndAWake(t *testing.T) {
 				rec.Block, rec.Moves = &pair.Block{Since: moment, Reason: "both-active-blocked"}, []time.Time{moment}
 				rec.Units[1].Powered = []time.Time{moment}
 				rec.Units[0].Refusal = &pair.Refusal{Until: moment.Add(time.Hour)}
+				rec.Job = &pair.Job{ID: pair.ID("edge", 1, 1), State: pair.JobFailed}
 			},
 			api.Ask{},
 			func(t *testing.T, rec pair.Record) {
-				if rec.Block != nil || rec.Moves != nil || rec.Units[1].Powered != nil || rec.Units[0].Refusal != nil {
+				if rec.Block != nil || rec.Moves != nil || rec.Units[1].Powered != nil || rec.Units[0].Refusal != nil || !rec.Job.Acknowledged {
 					t.Errorf("left %+v, %v and %v, want nothing", rec.Block, rec.Moves, rec.Units[1].Powered)
 				}
 			},

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"tandem/internal/manifest"
@@ -49,16 +50,24 @@ type Options struct {
 	MaxMode pair.Mode
 	// Planner compares pairs with Azure; nil plans nothing.
 	Planner Planner
+	// Jobs makes jobs; nil starts none.
+	Jobs Jobs
+	// Auth is what is believed about who calls.
+	Auth Auth
 }
 
-type server struct{ Options }
+type server struct {
+	Options
+	// described makes the API's description when it is first asked for.
+	described func() ([]byte, error)
+}
 
 // now is the time in the stored form.
 func (s *server) now() time.Time { return s.Now().UTC().Truncate(time.Millisecond) }
 
-// NewServer returns the routes, all under /api/. Who may call them is decided
-// before: by the host's function key, and by platform authentication where it
-// is configured (DESIGN section 4).
+// NewServer returns the routes, all under /api/. Who may call them at all is
+// decided before: by the host's function key, and by platform authentication where
+// it is configured (DESIGN section 4), which also tells who calls.
 func NewServer(o Options) (http.Handler, error) {
 	if o.Store == nil || o.Log == nil {
 		return nil, errors.New("make operator API: options Store and Log must be given")
@@ -66,18 +75,14 @@ func NewServer(o Options) (http.Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &server{o}
+	if o.Auth > AuthNone {
+		return nil, fmt.Errorf("make operator API: authentication %d is unknown: %w", o.Auth, pair.ErrInvalid)
+	}
+	s := &server{Options: o, described: sync.OnceValues(Describe)}
 	mux := http.NewServeMux()
-	mux.Handle("GET /api/pairs", s.answer(s.list))
-	mux.Handle("GET /api/pairs/{pair}", s.answer(s.show))
-	mux.Handle("PUT /api/pairs/{pair}", s.answer(s.define))
-	mux.Handle("GET /api/pairs/{pair}/plan", s.answer(s.planPair))
-	mux.Handle("POST /api/plan", s.answer(s.planFile))
-	mux.Handle("POST /api/pairs/{pair}/{word}", s.answer(s.say))
-	mux.Handle("POST /api/stop", s.answer(s.stop))
-	mux.Handle("POST /api/go", s.answer(s.start))
-	mux.Handle("GET /api/pairs/{pair}/journal", s.answer(s.journal))
-	mux.Handle("GET /api/pairs/{pair}/journal/{id}", s.answer(s.entry))
+	for _, e := range s.routes() {
+		mux.Handle(e.method+" "+e.path, s.answer(s.admit(e.needs, e.serve)))
+	}
 	mux.Handle("/", s.answer(func(r *http.Request) (any, error) { return nil, noRoute(r) }))
 	return mux, nil
 }
@@ -99,7 +104,10 @@ func (s *server) answer(f func(*http.Request) (any, error)) http.Handler {
 			p.Mistakes = mistakesOf(mistakes)
 		}
 		if u, ok := errors.AsType[*unfit](err); ok {
-			p.Plan = u.plan
+			p.Plan, p.Job = u.plan, u.job
+		}
+		if p.Status == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", "Bearer")
 		}
 		if p.Status >= http.StatusInternalServerError {
 			s.Log.ErrorContext(r.Context(), "operator API failed", "method", r.Method, "path", r.URL.Path, "error", err.Error())

@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -49,6 +50,7 @@ type served struct {
 	store   *store.Store
 	handler http.Handler
 	client  *api.Client
+	header  http.Header // of every request of the client
 	log     *bytes.Buffer
 }
 
@@ -77,7 +79,14 @@ func serveOver(t *testing.T, kept api.Store) *served {
 // ask makes one request to the routes and returns the answer.
 func (s *served) ask(method, path, body string) *http.Response {
 	s.t.Helper()
+	return s.askWith(method, path, body, nil)
+}
+
+// askWith makes one with headers of its own.
+func (s *served) askWith(method, path, body string, header http.Header) *http.Response {
+	s.t.Helper()
 	r := httptest.NewRequestWithContext(s.t.Context(), method, path, strings.NewReader(body))
+	maps.Copy(r.Header, header)
 	w := httptest.NewRecorder()
 	s.handler.ServeHTTP(w, r)
 	return w.Result()
@@ -490,3 +499,6 @@ func TestAServerNeedsItsParts(t *testing.T) {
 		t.Error("made a server of nothing")
 	}
 }
+
+// logger writes where the tests look for the log.
+func (s *served) logger() *slog.Logger { return slog.New(slog.NewTextHandler(s.log, nil)) }

@@ -33,6 +33,7 @@ type Status struct {
 	// Wish a person's word to write it that waits.
 	Drift  *pair.Drifted `json:"drift,omitempty"`
 	Wish   *pair.Wish    `json:"wish,omitempty"`
+	Job    *pair.Job     `json:"job,omitempty"`   // the one that runs, or the last that ended
 	Pause  *pair.Pause   `json:"pause,omitempty"` // of this pair, or of one unit
 	Stop   *pair.Pause   `json:"stop,omitempty"`  // of all pairs
 	Block  *pair.Block   `json:"block,omitempty"` // automatic moves wait for an ack
@@ -43,6 +44,12 @@ type Status struct {
 	// cannot read it.
 	Warning string `json:"warning,omitempty"`
 }
+
+// What is shown of a pair instead of an error, so that it hides no other.
+const (
+	tooNew     = "written by a newer release: this one only observes the pair"
+	unreadable = "what is stored of the pair cannot be read; the log has the details"
+)
 
 // Proof is whether the lever is proved on one pool, and who asked for it when.
 type Proof struct {
@@ -58,7 +65,7 @@ func statusOf(s pair.Snapshot) Status {
 	st := Status{
 		V: Version, Name: s.Definition.Name, Mode: s.Definition.Mode, Situation: rec.Situation, Since: rec.Since, Alarm: rec.Alarm,
 		Active: rec.LastActive, Epoch: rec.Epoch, Holds: rec.Admin, Open: slices.Clone(s.Intents), Foreign: rec.Foreign, Plan: rec.Plan,
-		Drift: rec.Drift, Wish: rec.Wish, Pause: rec.Pause, Block: rec.Block, Prove: rec.Prove, Retire: rec.Retire, Proofs: proofsOf(s),
+		Drift: rec.Drift, Wish: rec.Wish, Job: rec.Job, Pause: rec.Pause, Block: rec.Block, Prove: rec.Prove, Retire: rec.Retire, Proofs: proofsOf(s),
 	}
 	for i := range st.Open {
 		st.Open[i].Token = "" // a signed address, which is nobody else's business
@@ -144,11 +151,11 @@ func (s *server) status(ctx context.Context, name string, stop *pair.Pause) (Sta
 	case errors.Is(err, pair.ErrTooNew):
 		st := statusOf(snap)
 		st.Name, st.Stop = name, stop
-		st.Warning = "written by a newer release: this one only observes the pair"
+		st.Warning = tooNew
 		return st, nil
 	case errors.Is(err, pair.ErrUnreadable):
 		s.Log.ErrorContext(ctx, "a pair cannot be read", "pair", name, "error", err.Error())
-		return Status{V: Version, Name: name, Warning: "what is stored of the pair cannot be read; the log has the details"}, nil
+		return Status{V: Version, Name: name, Warning: unreadable}, nil
 	case err != nil:
 		return Status{}, err
 	}

@@ -32,18 +32,17 @@ const (
 	Go      Word = "go"      // end that
 )
 
-// Ask is the body of a person's word. By is always needed: nobody else tells
-// the server who calls, unless platform authentication stands before it, and
-// that it does not know.
+// Ask is the body of a person's word. By is needed unless Entra ID tells who
+// calls; then it may be left out, and must not be somebody else.
 type Ask struct {
-	By     string `json:"by"`
-	Reason string `json:"reason,omitempty"` // needed for pause, remove and stop
+	By     string `json:"by,omitempty" jsonschema_description:"Who says it. Needed unless Entra ID tells that."`
+	Reason string `json:"reason,omitempty" jsonschema_description:"Why, for whoever finds it so at night. Needed for pause, remove and stop."`
 	// For and Until end a pause or a stop by itself; without them it stands
 	// until somebody ends it. Only one of them may be given.
-	For   pair.Duration `json:"for,omitempty"`
-	Until time.Time     `json:"until,omitzero"`
-	Unit  pair.Role     `json:"unit,omitempty"` // of a pause: maintenance of this unit
-	Plan  string        `json:"plan,omitempty"` // of an approval or an application: the hash of the plan
+	For   pair.Duration `json:"for,omitempty" jsonschema_description:"For how long a pause or a stop stands."`
+	Until time.Time     `json:"until,omitzero" jsonschema_description:"Until when a pause or a stop stands, instead of for."`
+	Unit  pair.Role     `json:"unit,omitempty" jsonschema_description:"Of a pause: maintenance of this unit."`
+	Plan  string        `json:"plan,omitempty" jsonschema_description:"Of an approval or an application: the hash of the plan."`
 }
 
 // Asked is the answer to a person's word.
@@ -75,6 +74,8 @@ const (
 	// of the load balancer, which has room for 256 characters.
 	byMax     = 100
 	reasonMax = 500
+	// idMax bounds what is taken for an id.
+	idMax = 200
 	// pauseMax is the longest that a pause with an end may last.
 	pauseMax = 366 * 24 * time.Hour
 )
@@ -103,54 +104,77 @@ var takes = map[Word]members{
 // readAsk reads and checks the body of a word. In what it returns, Until is set
 // where an end was given, and For is not.
 func readAsk(r *http.Request, w Word, now time.Time) (Ask, error) {
-	b, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, askMax))
-	if _, over := errors.AsType[*http.MaxBytesError](err); over {
-		return Ask{}, fmt.Errorf("%s: more than %d bytes: %w", w, askMax, pair.ErrTooLarge)
-	}
+	a, err := readBody[Ask](r, string(w), askKeys)
 	if err != nil {
-		return Ask{}, fmt.Errorf("read the body of %s: %w: %w", w, pair.ErrUnreachable, err)
+		return a, err
 	}
-	a, err := parseAsk(b)
-	if err == nil {
-		err = a.check(w, now)
+	if a.By, err = byOf(r, a.By); err != nil {
+		return a, err
 	}
-	if err != nil {
-		return Ask{}, fmt.Errorf("%s: %w: %w", w, err, pair.ErrInvalid)
+	if err := a.check(w, now); err != nil {
+		return a, fmt.Errorf("%s: %w: %w", w, err, pair.ErrInvalid)
 	}
 	return a, nil
 }
 
-func parseAsk(b []byte) (Ask, error) {
-	var a Ask
+// askKeys are the keys of an Ask.
+const askKeys = "by, reason, for, until, unit, plan"
+
+// readBody reads a body with the given keys, and with no others.
+func readBody[T any](r *http.Request, what, keys string) (form T, err error) {
+	b, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, askMax))
+	if _, over := errors.AsType[*http.MaxBytesError](err); over {
+		return form, fmt.Errorf("%s: more than %d bytes: %w", what, askMax, pair.ErrTooLarge)
+	}
+	if err != nil {
+		return form, fmt.Errorf("read the body of %s: %w: %w", what, pair.ErrUnreachable, err)
+	}
+	if form, err = parseBody[T](b, keys); err != nil {
+		return form, fmt.Errorf("%s: %w: %w", what, err, pair.ErrInvalid)
+	}
+	return form, nil
+}
+
+func parseBody[T any](b []byte, keys string) (form T, err error) {
 	if len(b) == 0 {
-		return a, errors.New("empty body; expected JSON, which the host passes on only with Content-Length")
+		return form, errors.New("empty body; expected JSON, which the host passes on only with Content-Length")
 	}
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&a); err != nil {
-		return a, errors.New("expected a JSON object with by, reason, for, until, unit, plan: " + clip(err.Error()))
+	if err := dec.Decode(&form); err != nil {
+		return form, errors.New("expected a JSON object with " + keys + ": " + clip(err.Error()))
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return a, errors.New("expected one JSON object and nothing after it")
+		return form, errors.New("expected one JSON object and nothing after it")
 	}
-	return a, nil
+	return form, nil
+}
+
+// checkSpeaker refuses whoever is nobody, and texts that cannot be shown.
+func checkSpeaker(by, reason *string) error {
+	*by, *reason = strings.TrimSpace(*by), strings.TrimSpace(*reason)
+	switch {
+	case *by == "":
+		return errors.New("by: expected who asks")
+	case strings.EqualFold(*by, pair.OwnerTandem):
+		return fmt.Errorf("by %q: expected a person, this name is the program's own", *by)
+	case !oneLine(*by, byMax):
+		return fmt.Errorf("by: expected one line of at most %d bytes", byMax)
+	case !oneLine(*reason, reasonMax):
+		return fmt.Errorf("reason: expected one line of at most %d bytes", reasonMax)
+	}
+	return nil
 }
 
 // check refuses what the word does not take, instead of leaving it out.
 func (a *Ask) check(w Word, now time.Time) error {
-	a.By, a.Reason = strings.TrimSpace(a.By), strings.TrimSpace(a.Reason)
+	if err := checkSpeaker(&a.By, &a.Reason); err != nil {
+		return err
+	}
 	takes := takes[w]
 	switch {
-	case a.By == "":
-		return errors.New("by: expected who asks")
-	case strings.EqualFold(a.By, pair.OwnerTandem):
-		return fmt.Errorf("by %q: expected a person, this name is the program's own", a.By)
-	case !oneLine(a.By, byMax):
-		return fmt.Errorf("by: expected one line of at most %d bytes", byMax)
 	case a.Reason == "" && takes.reason:
 		return errors.New("reason: expected why, for whoever finds it so at night")
-	case !oneLine(a.Reason, reasonMax):
-		return fmt.Errorf("reason: expected one line of at most %d bytes", reasonMax)
 	case a.Unit != pair.RoleUnknown && !takes.unit:
 		return errors.New("unit: only a pause takes one")
 	case a.Plan != "" && !takes.plan:

@@ -48,6 +48,8 @@ type Options struct {
 	TopicKey string
 	// Surroundings is what neither a pair file nor Azure tells.
 	Surroundings balancer.Surroundings
+	// Auth is what the operator API believes about who calls.
+	Auth api.Auth
 	// Own is our identity in events, so that our own writes wake nobody.
 	Own events.Own
 	// Peers are those who may call the handler; nil is this machine only.
@@ -74,7 +76,7 @@ type App struct {
 
 // New assembles the program. It starts nothing and calls nobody.
 func New(o Options) (*App, error) {
-	units, err := loadmaster.New(loadmaster.Options{Secrets: o.Secrets, DialContext: o.DialContext, Proxy: o.Proxy, Log: o.Log, Seed: o.Seed})
+	units, err := loadmaster.New(loadmaster.Options{Secrets: o.Secrets, DialContext: o.DialContext, Proxy: o.Proxy, OneLogin: control.OneLogin, Log: o.Log, Seed: o.Seed})
 	if err != nil {
 		return nil, fmt.Errorf("assemble the program: %w", err)
 	}
@@ -82,7 +84,9 @@ func New(o Options) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("assemble the program: %w", err)
 	}
-	platform, err := arm.New(arm.Options{Cloud: o.Cloud, Credential: o.Credential, Transport: o.Client, Log: o.Log, Seed: o.Seed + 1})
+	platform, err := arm.New(arm.Options{
+		Cloud: o.Cloud, Credential: o.Credential, Transport: o.Client, Budget: o.Store, Rank: control.RankOf, Log: o.Log, Seed: o.Seed + 1,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("assemble the program: %w", err)
 	}
@@ -90,15 +94,19 @@ func New(o Options) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("assemble the program: %w", err)
 	}
+	procedures, err := newJobs()
+	if err != nil {
+		return nil, fmt.Errorf("assemble the program: %w", err)
+	}
 	controller, err := control.New(control.Options{
 		Store: o.Store, Outbox: o.Store, Publisher: publisher, Units: units, Checks: prober{checks}, Platform: platform,
-		Resources: platform, Brakes: o.Store, Surroundings: o.Surroundings,
+		Resources: platform, Brakes: o.Store, Metrics: platform, Jobs: procedures, Works: works{units}, Surroundings: o.Surroundings,
 		Log: o.Log, Worker: o.Worker, MaxMode: o.MaxMode, Budget: o.Budget, Lease: o.Lease, Now: o.Now, Uptime: o.Uptime,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("assemble the program: %w", err)
 	}
-	routes, err := api.NewServer(api.Options{Store: o.Store, Log: o.Log, Now: o.Now, MaxMode: o.MaxMode, Planner: controller})
+	routes, err := api.NewServer(api.Options{Store: o.Store, Jobs: procedures, Log: o.Log, Now: o.Now, MaxMode: o.MaxMode, Planner: controller, Auth: o.Auth})
 	if err != nil {
 		return nil, fmt.Errorf("assemble the program: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
+	"tandem/internal/api"
 	"tandem/internal/azure/events"
 	"tandem/internal/azure/identity"
 	"tandem/internal/balancer"
@@ -43,11 +44,15 @@ func FromSettings(c config.Config, worker string, log *slog.Logger) (Options, er
 	if err != nil {
 		return Options{}, err
 	}
+	var auth api.Auth
+	if err := auth.UnmarshalText([]byte(c.Auth)); err != nil {
+		return Options{}, fmt.Errorf("setting TANDEM_AUTH: %w", err)
+	}
 	return Options{
 		Store: kept, Secrets: secrets{c}, Credential: credential, Cloud: cloud, Client: client, Proxy: http.ProxyFromEnvironment,
 		Topic: c.TopicEndpoint, TopicKey: c.TopicKey.Reveal(), Own: events.Own{AppID: c.OwnAppID, ObjectID: c.OwnObjectID},
 		Surroundings: balancer.Surroundings{From: c.Subnets},
-		Worker:       worker, MaxMode: c.MaxMode, Budget: c.PassBudget, Lease: c.Lease, Seed: uint64(time.Now().UnixNano()), Log: log,
+		Auth:         auth, Worker: worker, MaxMode: c.MaxMode, Budget: c.PassBudget, Lease: c.Lease, Seed: uint64(time.Now().UnixNano()), Log: log,
 	}, nil
 }
 

@@ -51,6 +51,7 @@ type comparer struct {
 	doc     tree
 	changes []Change
 
+	places       places
 	nodes, value []node // of documents and of values of fields
 	a, b         []byte // two values in the same form
 }
@@ -96,7 +97,8 @@ func readDocument(doc json.RawMessage, nodes []node) (tree, error) {
 
 // plant puts the fields of a resource where they belong.
 func (c *comparer) plant(fields []Field) (*place, error) {
-	var ps places
+	ps := &c.places
+	ps.clear()
 	for _, f := range fields {
 		p, err := ps.at(f.Path)
 		if err != nil {

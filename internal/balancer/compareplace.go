@@ -44,13 +44,31 @@ type wish struct {
 // each part is at most a list and an object in it.
 const maxParts = maxDepth/2 - 2
 
-// places makes places; they are allocated many at a time.
+// places makes places; they are allocated many at a time, and used again for the
+// next document.
 type places struct {
-	root  place
-	spare []place
+	root place
+	made []*[placesAtOnce]place
+	used int
 
 	last  Path     // the path before
 	trail []*place // and the places along it
+}
+
+const placesAtOnce = 64
+
+// clear begins anew. Nothing that was made before may be looked at any more.
+func (ps *places) clear() { ps.root, ps.used, ps.last = place{}, 0, nil }
+
+func (ps *places) next() *place {
+	in := ps.used / placesAtOnce
+	if in == len(ps.made) {
+		ps.made = append(ps.made, new([placesAtOnce]place))
+	}
+	p := &ps.made[in][ps.used%placesAtOnce]
+	*p = place{}
+	ps.used++
+	return p
 }
 
 // at returns the place to which a path leads.
@@ -111,11 +129,7 @@ func (ps *places) under(p *place, s step) (*place, error) {
 			return q, nil
 		}
 	}
-	if len(ps.spare) == 0 {
-		ps.spare = make([]place, 64)
-	}
-	q := &ps.spare[0]
-	ps.spare = ps.spare[1:]
+	q := ps.next()
 	q.step, q.up, q.form = s, p, p.form
 	if !s.element && caseful(s.name) {
 		q.form = exact

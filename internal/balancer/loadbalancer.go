@@ -361,7 +361,7 @@ func (c *compilation) matchNATRules(b *balancer, rules []*natRule) {
 	for _, n := range rules {
 		match(n, func(p part[natPart]) bool { return strings.EqualFold(p.Name, c.def.Name+"-"+n.name) })
 		match(n, func(p part[natPart]) bool {
-			return strings.EqualFold(p.Name, n.name) && b.frontendAt(p.Properties.Frontend) != nil
+			return strings.EqualFold(p.Name, n.name) && (b.frontendAt(p.Properties.Frontend) != nil || c.onlyMoved(n, p.Properties))
 		})
 	}
 	for _, n := range rules { // of a port of a unit there can be one
@@ -378,6 +378,13 @@ func (c *compilation) matchNATRules(b *balancer, rules []*natRule) {
 		}
 		n.id = b.id + "/inboundNatRules/" + n.name
 	}
+}
+
+// onlyMoved reports whether an existing NAT rule differs from the wanted one in
+// its frontend alone: the same port of the load balancer leads to the same port of
+// the same unit, which only one rule can.
+func (c *compilation) onlyMoved(n *natRule, p natPart) bool {
+	return p.FrontendPort == n.port && p.BackendPort == n.unitPort && c.machines[n.role.Index()].hasConfig(p.Configuration)
 }
 
 func (b *balancer) frontendAt(ref reference) *frontend {

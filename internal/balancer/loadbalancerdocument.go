@@ -74,6 +74,7 @@ func (p poolPart) byInterface() bool {
 }
 
 type probePart struct {
+	Port              int    `json:"port"`
 	NoHealthyBackends string `json:"noHealthyBackendsBehavior"`
 }
 

@@ -14,6 +14,7 @@ func (c *compilation) wantBalancer(b *balancer) {
 	b.shape = &shape{resource: Resource{
 		ID: pair.NewResourceID(b.id), New: blank(c.def.Azure.Location, true, "{}"),
 	}}
+	b.shape.expect(4*len(b.frontends) + 5*len(b.pools) + 7 + 12*len(b.rules) + 5*len(b.nats))
 	at := b.shape.properties()
 	for _, f := range b.frontends {
 		c.wantFrontend(b, at, f)
@@ -124,20 +125,31 @@ func (c *compilation) wantProbe(b *balancer, at spot) string {
 	return b.id + "/probes/" + name
 }
 
-// probeName finds the probe that the pair's rules use already, that of the rule
-// to the check port first, or else one of Tandem's own names that no rule of
-// somebody else uses.
+// probeName finds the probe that the pair's rules use already, or else one of
+// Tandem's own names that no rule of somebody else uses. Of several that they use
+// it is the one that asks the check port, so that a rule which somebody gave another
+// probe gets the pair's back, and that other one is left alone; or else that of the
+// rule to the check port.
 func (c *compilation) probeName(b *balancer) string {
-	probes := b.doc.Properties.Probes
+	probes, used := b.doc.Properties.Probes, -1
 	for _, r := range b.byCheckRule(c.def.HA.CheckPort) {
 		if r.existing == nil {
 			continue
 		}
 		name := r.existing.Properties.Probe.id().Name()
-		shared := r.UnitPort() != c.def.HA.CheckPort && len(b.othersOfProbe(name)) > 0
-		if i := slices.IndexFunc(probes, named[probePart](name)); i >= 0 && !shared {
+		i := slices.IndexFunc(probes, named[probePart](name))
+		if i < 0 || r.UnitPort() != c.def.HA.CheckPort && len(b.othersOfProbe(name)) > 0 {
+			continue
+		}
+		if probes[i].Properties.Port == c.def.HA.CheckPort {
 			return probes[i].Name
 		}
+		if used < 0 {
+			used = i
+		}
+	}
+	if used >= 0 {
+		return probes[used].Name
 	}
 	if i := slices.IndexFunc(probes, named[probePart](c.def.Name+"-check")); i >= 0 {
 		return probes[i].Name

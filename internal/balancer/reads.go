@@ -1,7 +1,6 @@
 package balancer
 
 import (
-	"encoding/json"
 	"net/netip"
 	"slices"
 	"strings"
@@ -108,11 +107,14 @@ const (
 // views are the documents of a world as far as this package understands them;
 // each is read once.
 type views struct {
-	world World
-	seen  map[pair.ResourceID]any
+	world  World
+	seen   map[pair.ResourceID]any
+	viewer *viewer
 }
 
-func newViews(w World) *views { return &views{world: w, seen: make(map[pair.ResourceID]any, len(w))} }
+func newViews(w World) *views {
+	return &views{world: w, seen: make(map[pair.ResourceID]any, len(w)), viewer: newViewer()}
+}
 
 // look returns a resource's document as far as this package needs it. Unless it
 // is there, the document is empty.
@@ -128,7 +130,7 @@ func look[T any](v *views, id pair.ResourceID) (*T, sight) {
 		return new(T), missing
 	}
 	doc := new(T)
-	if json.Unmarshal(raw, doc) != nil {
+	if v.viewer.view(raw, doc) != nil {
 		return new(T), unreadable
 	}
 	v.seen[id] = doc

@@ -47,6 +47,7 @@ func (c *compilation) wantGroup(known tags, doc *groupDocument, needs []need) {
 		}
 	}
 	w.number(rules)
+	c.group.expect(13 * len(rules))
 	for _, r := range rules {
 		w.want(r)
 	}
@@ -154,7 +155,7 @@ func (w *groupWriter) number(rules []*wantedRule) {
 		}
 	}
 	for _, r := range rules {
-		if r.existing == nil || r.existing.inbound() == r.outbound {
+		if r.existing == nil {
 			continue
 		}
 		p := r.existing.Properties.Priority

@@ -104,6 +104,26 @@ type shape struct {
 	resource Resource
 	gives    bool // it lets go of something that another resource takes
 	takesNew bool // it refers to something that does not exist yet
+
+	spare []Segment // for paths, of which there are hundreds
+}
+
+// longer returns a path with another segment behind it.
+func (s *shape) longer(p Path, by Segment) Path {
+	n := len(p) + 1
+	if len(s.spare) < n {
+		s.spare = make([]Segment, 128+n)
+	}
+	out := s.spare[:n:n]
+	s.spare = s.spare[n:]
+	copy(out, p)
+	out[n-1] = by
+	return out
+}
+
+// expect makes room for so many more fields.
+func (s *shape) expect(fields int) {
+	s.resource.Fields = slices.Grow(s.resource.Fields, fields)
 }
 
 // spot is a place in a resource.
@@ -128,9 +148,7 @@ func (p spot) reference(list, id string) spot {
 	return p.under(Segment{Name: list, Key: "id", Value: id})
 }
 
-func (p spot) under(s Segment) spot {
-	return spot{p.shape, append(slices.Clip(p.path), s)}
-}
+func (p spot) under(s Segment) spot { return spot{p.shape, p.shape.longer(p.path, s)} }
 
 // must wants a field of the object at the spot to have a value.
 func (p spot) must(name string, value any, why string) { p.mustUnless(name, value, nil, why) }

@@ -31,6 +31,8 @@ type Config struct {
 	// Listen is where to listen without a host; see Address.
 	Listen string `setting:"TANDEM_LISTEN" default:"127.0.0.1:7071" form:"loopback" meaning:"Where tandem serve listens when it was not started by the Functions host. Only a loopback address is taken, because it is the host that checks keys and identities."`
 
+	Auth Auth `setting:"TANDEM_AUTH" default:"key" words:"key entra" meaning:"What is believed about who calls the operator API. key: whoever has a function key is an operator and says who it is; nobody may force a job. entra: name and roles (Tandem.Reader, Tandem.Operator, Tandem.Force) are those of the token that App Service authentication has checked. Set entra only where that authentication is switched on and refuses whoever is not signed in: without it, anybody with a function key could write the header that it sets."`
+
 	// MaxMode lowers the mode of every pair; see Limit.
 	MaxMode    pair.Mode     `setting:"TANDEM_MAX_MODE" default:"auto" words:"observe recommend auto" meaning:"The most that any pair may do by itself. Lower makes pairs with a higher mode behave like this one, at once and for all; it never raises a pair's mode."`
 	LogLevel   slog.Level    `setting:"TANDEM_LOG_LEVEL" default:"info" words:"debug info warn error" meaning:"The least important lines that are logged. info has the story of every pass, warn what somebody should look at this week, error what somebody should look at now."`
@@ -118,6 +120,18 @@ func (c Cloud) storageSuffix() string {
 	}
 }
 
+// Auth is what the operator API believes about who calls.
+type Auth string
+
+// The ways to know who calls.
+const (
+	AuthKey   Auth = "key"
+	AuthEntra Auth = "entra"
+)
+
+// String returns the word of the setting.
+func (a Auth) String() string { return string(a) }
+
 // StoreKind is where state is kept.
 type StoreKind string
 
@@ -135,6 +149,7 @@ func (k StoreKind) String() string { return string(k) }
 type Operator struct {
 	Server string `setting:"TANDEM_SERVER" form:"server" meaning:"Address of the function app, for the operator's commands; the flag --server comes first."`
 	Key    Secret `setting:"TANDEM_KEY" meaning:"Function key with which they call it; the flag --key comes first."`
+	Token  Secret `setting:"TANDEM_TOKEN" meaning:"Token of Entra ID for the function app, where its TANDEM_AUTH is entra; the flag --token comes first. az account get-access-token --resource with the app's identifier prints one."`
 }
 
 // UnderHost reports whether the Functions host started the program.

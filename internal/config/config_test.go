@@ -36,7 +36,7 @@ func TestLoadFillsInDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config.Config{
-		Listen: "127.0.0.1:7071", MaxMode: pair.Auto, LogLevel: slog.LevelInfo,
+		Listen: "127.0.0.1:7071", Auth: config.AuthKey, MaxMode: pair.Auto, LogLevel: slog.LevelInfo,
 		PassBudget: 20 * time.Second, Lease: 30 * time.Second,
 		Cloud: config.Public, Store: config.StoreAzure,
 		Storage: config.Storage{Connection: connection},
@@ -54,6 +54,7 @@ func TestLoadReadsEverySetting(t *testing.T) {
 	got, err := config.Load([]string{
 		"FUNCTIONS_CUSTOMHANDLER_PORT=40123",
 		"TANDEM_LISTEN=[::1]:0",
+		"TANDEM_AUTH=entra",
 		"TANDEM_MAX_MODE=recommend",
 		"TANDEM_LOG_LEVEL=debug",
 		"TANDEM_PASS_BUDGET=5s",
@@ -76,7 +77,7 @@ func TestLoadReadsEverySetting(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config.Config{
-		HostPort: 40123, Listen: "[::1]:0", MaxMode: pair.Recommend, LogLevel: slog.LevelDebug,
+		HostPort: 40123, Listen: "[::1]:0", Auth: config.AuthEntra, MaxMode: pair.Recommend, LogLevel: slog.LevelDebug,
 		PassBudget: 5 * time.Second, Lease: 15 * time.Second,
 		Cloud: config.Custom, ARMEndpoint: "https://management.lab.example/", ARMAudience: "https://audience.example",
 		Authority: "https://login.lab.example/adfs",

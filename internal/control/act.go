@@ -99,6 +99,16 @@ func executorOf(kind pair.IntentKind) (e executor, known bool) {
 		return executor{run: (*pass).startVM, guard: (*pass).startAllowed, lever: pair.LeverStart, done: powered, waits: true}, true
 	case pair.IntentRepair:
 		return executor{run: (*pass).repair, guard: (*pass).nothingAgainst, lever: pair.LeverRepair, done: repaired, waits: true}, true
+	case pair.IntentRaise:
+		return executor{run: (*pass).setAdminState, guard: (*pass).raiseAllowed, lever: pair.LeverJob, done: landed}, true
+	case pair.IntentDrain:
+		return executor{run: (*pass).setAdminState, guard: (*pass).drainAllowed, lever: pair.LeverJob, done: landed}, true
+	case pair.IntentReboot:
+		return executor{run: (*pass).reboot, guard: (*pass).rebootAllowed, lever: pair.LeverJob, done: rebooted, waits: true}, true
+	case pair.IntentMove:
+		return executor{run: (*pass).move, guard: (*pass).nothingAgainst, lever: pair.LeverMove, done: moves}, true
+	case pair.IntentConfigure:
+		return executor{run: (*pass).configure, guard: (*pass).configureAllowed, lever: pair.LeverJob, waits: true}, true
 	case pair.IntentRestart:
 		return executor{run: (*pass).restartVM, guard: (*pass).restartAllowed, lever: pair.LeverRestart, done: powered, waits: true}, true
 	default:
@@ -183,6 +193,9 @@ func (p *pass) step(ctx context.Context, i pair.Intent) (time.Duration, error) {
 	e, known := executorOf(i.Kind)
 	if !known {
 		return 0, fmt.Errorf("intent of kind %s: %w", i.Kind, pair.ErrTooNew)
+	}
+	if i.Job != "" && e.lever != pair.LeverNone {
+		e.lever = pair.LeverJob
 	}
 	if i.Token == "" && e.lever != pair.LeverNone && !pair.Licensed(&p.snap.Definition, e.lever, i.By, p.d.Facts.Stance) {
 		return 0, p.abandon(ctx, i, fmt.Errorf("the stance is %s by now, or the policy changed: %w", p.d.Facts.Stance, errGuard))
@@ -289,7 +302,7 @@ func (p *pass) hasLanded(i pair.Intent) bool {
 func (p *pass) change(i *pair.Intent, etag string) pair.AdminChange {
 	return pair.AdminChange{
 		LoadBalancer: p.snap.Definition.LoadBalancerID(i.LoadBalancer), Pool: i.Pool,
-		Address: p.snap.Definition.Units.Of(i.Unit).Address, Want: i.Want, ETag: etag, Rewrite: i.Rewrite,
+		Address: p.snap.Definition.Units.Of(i.Unit).Address, VM: p.snap.Definition.VMID(i.Unit), Want: i.Want, ETag: etag, Rewrite: i.Rewrite,
 	}
 }
 

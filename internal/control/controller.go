@@ -87,6 +87,12 @@ type Options struct {
 	Resources Resources
 	// Brakes are shared by all processes; nil brakes nothing.
 	Brakes Brakes
+	// Metrics are what the load balancers measured; nil reads none.
+	Metrics Metrics
+	// Jobs proposes what the running job of a pair wants; nil leaves jobs alone. Works
+	// is how; nil refuses.
+	Jobs  Jobs
+	Works Works
 	// Surroundings is what neither the pair file nor Azure tells.
 	Surroundings balancer.Surroundings
 	Log          *slog.Logger
@@ -117,18 +123,20 @@ type Controller struct {
 	quiet  *rate.Limiter // of readings of quiet pairs' load balancers
 	writes *rate.Limiter // of writes that can wait
 
-	mu    sync.Mutex
-	known map[string]*memory // by pair
-	// readsFrom is the uptime from which Resource Manager may be read again.
-	readsFrom time.Duration
-	stop      *pair.Pause   // what a person stopped everything with
-	stopAt    time.Duration // uptime at which that was read; 0 is never
+	mu     sync.Mutex
+	known  map[string]*memory // by pair
+	rests  map[string]rest    // of Resource Manager, by subscription
+	stop   *pair.Pause        // what a person stopped everything with
+	stopAt time.Duration      // uptime at which that was read; 0 is never
 }
 
 const (
-	// quietReads is how many calls a minute we spend on load balancers of pairs
-	// with which nothing is wrong, in all: a subscription allows 25 reads a
-	// second (azure.md 1.10), and others live in it too.
+	// quietReads is how many calls a minute this process spends on pairs with which
+	// nothing is wrong, in all: a subscription allows 25 reads a second (azure.md
+	// 1.10), and others live in it too. The budget that all processes share would
+	// let five times as many pass. This is the cheaper brake, asked first: it costs
+	// no request to the store, a comparison that it lets begin has room to end, and
+	// what it leaves of the budget is there at once when something is wrong.
 	quietReads = 150
 	// writesPerSecond and writeBurst stay below what a subscription allows, 10 a
 	// second after 200 (azure.md 1.10). Fences and releases do not ask; the rest
@@ -140,12 +148,18 @@ const (
 // memory is what this process remembers of a pair between passes. All of it can
 // be lost.
 type memory struct {
-	readAt   time.Duration  // uptime at which its load balancers were read last, 0 for never
-	healthAt time.Duration  // and their rule health
-	guardAt  time.Duration  // and everything was compared with the pair file
-	powerAt  time.Duration  // and the power state of its silent units
-	chained  link           // its chain of looks, when that was carried on last
-	standing *pair.Snapshot // the pair while an admin state of ours stands
+	readAt   time.Duration // uptime at which its load balancers were read last, 0 for never
+	healthAt time.Duration // and their rule health
+	heard    bool          // which told something
+	guardAt  time.Duration // and everything was compared with the pair file
+	powerAt  time.Duration // and the power state of its silent units
+	// guardOwed is an event about its resources after which they were not compared,
+	// because there was no room for it.
+	guardOwed *pair.Cause
+	answers   [2]steady              // what its check ports answer, and since when
+	measured  map[string]measurement // the availability metrics of its load balancers
+	chained   link                   // its chain of looks, when that was carried on last
+	standing  *pair.Snapshot         // the pair while an admin state of ours stands
 	// versions are those of the pools in which such a state stood by the newest
 	// reading that the store vouched for; backs are the writes of None without it.
 	versions map[place]string
@@ -209,7 +223,7 @@ func New(o Options) (*Controller, error) {
 		return nil, fmt.Errorf("make controller: %w", err)
 	}
 	return &Controller{
-		Options: o, known: map[string]*memory{}, vigil: vigil{looks: map[string]glance{}},
+		Options: o, known: map[string]*memory{}, rests: map[string]rest{}, vigil: vigil{looks: map[string]glance{}},
 		quiet:  rate.NewLimiter(quietReads/60.0, quietReads),
 		writes: rate.NewLimiter(writesPerSecond, writeBurst),
 		turns:  turns{taken: map[string]*turn{}}, seats: make(chan struct{}, sweptAtOnce),

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,17 +22,13 @@ type Resources interface {
 	BeginWrite(ctx context.Context, id pair.ResourceID, doc []byte, etag string, last func(context.Context) error) (pair.Operation, error)
 }
 
-// Brakes keep the writers of one resource apart and all requests below what a
-// subscription allows. All processes share them through the store.
+// Brakes keep the writers of one resource apart, and the pairs few that are changed
+// at once. All processes share them through the store, and so they share what a
+// subscription allows, which whoever sends the requests sees to (RankOf).
 type Brakes interface {
 	AcquireWriter(ctx context.Context, resource pair.ResourceID, w pair.Writer, now time.Time, ttl time.Duration) (pair.Writer, error)
 	HoldsWriter(ctx context.Context, w pair.Writer, now time.Time) error
 	ReleaseWriter(ctx context.Context, w pair.Writer) error
-	// Reserve asks for requests that can wait, and Spend tells of those that could
-	// not. HoldBack has everybody wait, as Resource Manager asked.
-	Reserve(ctx context.Context, subscription string, reads, writes int, now time.Time) error
-	Spend(ctx context.Context, subscription string, reads, writes int, now time.Time) error
-	HoldBack(ctx context.Context, subscription string, after time.Duration, now time.Time) error
 	TakeSlot(ctx context.Context, name string, limit int, now time.Time, ttl time.Duration) error
 	GiveSlot(ctx context.Context, name string) error
 }
@@ -70,9 +67,12 @@ func (p *pass) guardDue() bool {
 		repairing = repairing || i.Kind == pair.IntentRepair
 	}
 	switch {
-	case repairing || len(rec.Admin) > 0:
+	case repairing || len(rec.Admin) > 0 || p.atWork():
 		return false // it is being written, or something more urgent stands
-	case p.cause.Kind == pair.CauseResource, rec.Wish != nil:
+	case p.restsUntil(pair.RankRepair) > now:
+		p.guardOwed()
+		return false
+	case p.cause.Kind == pair.CauseResource, rec.Wish != nil, m.guardOwed != nil:
 		m.guardAt = now
 		return true
 	case rec.Drift != nil && (m.guardAt == 0 || now-m.guardAt >= pair.DriftSettles), m.guardAt == 0 || now-m.guardAt >= guardEvery:
@@ -93,17 +93,53 @@ func (p *pass) guardSoon() {
 	p.memory().guardAt = 0
 }
 
+// guardLater has a later pass compare everything, because there is no room for it
+// now among the requests of the subscription.
+func (p *pass) guardLater() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.memory().guardAt = 0
+	p.guardOwed()
+}
+
+// guardOwed remembers an event after which everything was not compared: it does not
+// wait once more for its turn among the quiet pairs, and whom it named is not
+// forgotten. p.mu is held.
+func (p *pass) guardOwed() {
+	if p.cause.Kind == pair.CauseResource {
+		p.memory().guardOwed = &p.cause
+	}
+}
+
+// guardedBy is the principal of the event about the pair's resources that nothing was
+// compared after yet; there is none such from now on.
+func (p *pass) guardedBy() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := p.memory()
+	by := p.cause.By
+	if m.guardOwed != nil {
+		by = cmp.Or(by, m.guardOwed.By)
+	}
+	m.guardOwed = nil
+	return by
+}
+
 // drift compares what was read with the pair file. Nil means that it could not be
 // read, which says nothing about it.
 func (p *pass) drift(ctx context.Context) *pair.Drift {
-	out := &pair.Drift{At: p.now(), By: p.cause.By}
 	plan, refusals, err := p.Plan(ctx, p.snap.Definition)
+	if p.throttle(ranked(ctx, pair.RankRepair), err) {
+		p.guardLater()
+		p.Log.InfoContext(ctx, "the pair is compared with its file when there is room for it", "pair", p.name, "error", err.Error())
+		return nil
+	}
+	out := &pair.Drift{At: p.now(), By: p.guardedBy()}
 	switch {
 	case errors.Is(err, pair.ErrRefused):
 		out.Refusal = "what there is cannot be read: " + err.Error()
 		return out
 	case err != nil:
-		p.throttle(err)
 		p.Log.WarnContext(ctx, "the pair was not compared with its file", "pair", p.name, "error", err.Error())
 		return nil
 	case len(refusals) > 0:
@@ -135,8 +171,11 @@ func driftStep(d pair.Definition, s balancer.Step) pair.DriftStep {
 	return out
 }
 
-// Plan compares a definition with what there is in Azure. It only reads.
+// Plan compares a definition with what there is in Azure. It only reads, and what
+// it reads can wait: pair.ErrThrottled says that the requests of the subscription
+// are spent.
 func (c *Controller) Plan(ctx context.Context, d pair.Definition) (balancer.Plan, []balancer.Refusal, error) {
+	ctx = ranked(ctx, pair.RankRepair)
 	if c.Resources == nil {
 		return balancer.Plan{}, nil, fmt.Errorf("plan pair %s: %w", d.Name, pair.ErrNotFound)
 	}
@@ -177,10 +216,26 @@ func (c *Controller) readWorld(ctx context.Context, d *pair.Definition) (balance
 // errMoved means that a resource is not any more what the plan was made on.
 var errMoved = errors.New("it is not what the plan was made on")
 
-// repair writes one resource as the pair file says: everything is read again, and
+// repair brings a repair one step further, which waits where the requests of the
+// subscription are spent, or Resource Manager asks for patience. That is no attempt
+// of it: it says nothing of the resource.
+func (p *pass) repair(ctx context.Context, i *pair.Intent) (after time.Duration, seen bool, err error) {
+	tried := i.Attempts
+	ctx = ranked(ctx, pair.RankRepair)
+	if err := p.resting(ctx); err != nil {
+		return 0, false, err
+	}
+	after, seen, err = p.mend(ctx, i)
+	if p.throttle(ctx, err) {
+		i.Attempts = tried
+	}
+	return after, seen, err
+}
+
+// mend writes one resource as the pair file says: everything is read again, and
 // only if exactly the planned step follows from it, it is written, on the
 // condition that nobody was faster.
-func (p *pass) repair(ctx context.Context, i *pair.Intent) (after time.Duration, seen bool, err error) {
+func (p *pass) mend(ctx context.Context, i *pair.Intent) (after time.Duration, seen bool, err error) {
 	switch {
 	case i.Token != "":
 		if after, seen, err = p.watch(ctx, i, (*pass).lookAtRepair); err != nil {
@@ -190,7 +245,7 @@ func (p *pass) repair(ctx context.Context, i *pair.Intent) (after time.Duration,
 	case i.State == pair.IntentBegun && !i.BegunAt.IsZero():
 		return p.lookAtRepair(ctx, i) // it is called finished, and reading may be behind it
 	}
-	if err := p.brake(ctx, len(p.snap.Intents)); err != nil {
+	if err := p.brake(ctx); err != nil {
 		i.Attempts++
 		return 0, false, err
 	}
@@ -257,15 +312,15 @@ func (p *pass) lookAtRepair(ctx context.Context, i *pair.Intent) (time.Duration,
 }
 
 // brake asks whether a repair may go on now: for room among the pairs that are
-// changed at once, and for requests.
-func (p *pass) brake(ctx context.Context, steps int) error {
+// changed at once.
+func (p *pass) brake(ctx context.Context) error {
 	if p.Brakes == nil {
 		return nil
 	}
 	if err := p.Brakes.TakeSlot(ctx, p.name, changedAtOnce, p.now(), slotFor); err != nil {
 		return fmt.Errorf("wait for other pairs that are changed: %w", err)
 	}
-	return p.Brakes.Reserve(ctx, p.snap.Definition.Azure.Subscription, guardReads*steps, steps, p.now())
+	return nil
 }
 
 // repaired notes what was written, and has everything compared again when the

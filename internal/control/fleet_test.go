@@ -63,14 +63,18 @@ func newFleet(t testing.TB, pairs int, change func(n int, d *pair.Definition)) *
 	return f
 }
 
-func (f *fleet) waker(t testing.TB) *control.Waker {
+func (f *fleet) waker(t testing.TB, change ...func(*control.Options)) *control.Waker {
 	t.Helper()
 	start := f.now
 	log := slog.New(slog.DiscardHandler)
-	c, err := control.New(control.Options{
+	o := control.Options{
 		Store: f, Outbox: f, Units: f, Checks: f, Platform: f, Log: log, Worker: "fleet",
 		Now: f.clock, Uptime: func() time.Duration { return f.clock().Sub(start) },
-	})
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	c, err := control.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,24 +355,8 @@ func zoneOutage(t testing.TB, throttled time.Duration) *fleet {
 	f := newFleet(t, 500, func(_ int, d *pair.Definition) { d.Failover.Start = pair.Allowed })
 	w := f.waker(t)
 	f.sweep(t, w)
-	var gone []pair.Evidence
-	for n, name := range f.names {
-		d := f.defs[name]
-		f.set(d.Units.Second.Address, unit{check: pair.CheckServing, state: pair.Active, preferred: pair.PreferFirst, power: pair.PowerRunning})
-		if n%10 == 0 {
-			continue
-		}
-		f.set(d.Units.First.Address, unit{check: pair.CheckSilent, power: pair.PowerDeallocated})
-		gone = append(gone, pair.Evidence{Kind: pair.EvidenceStopped, VM: d.VMID(pair.First), At: f.now})
-	}
 	f.pass(15 * time.Second)
-	f.until = f.clock().Add(throttled)
-	for _, e := range gone {
-		name := strings.TrimSuffix(e.VM.Name(), "-lm1")
-		if err := w.Reconcile(t.Context(), pair.Message{V: 1, Kind: "wake", Pairs: []string{name}, Cause: pair.Cause{Kind: pair.CauseVM, Evidence: []pair.Evidence{e}}}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	f.zoneFails(t, w, f.clock().Add(throttled))
 	for range throttled / (15 * time.Second) {
 		f.sweep(t, w)
 		f.pass(15 * time.Second)
@@ -383,6 +371,31 @@ func zoneOutage(t testing.TB, throttled time.Duration) *fleet {
 		f.pass(time.Second)
 	}
 	return f
+}
+
+// zoneFails takes the first VMs of nine in ten pairs away, lets the others have
+// two active units, and has Resource Manager answer 429 until a time.
+func (f *fleet) zoneFails(t testing.TB, w *control.Waker, until time.Time) {
+	t.Helper()
+	var gone []pair.Evidence
+	for n, name := range f.names {
+		d := f.defs[name]
+		f.set(d.Units.Second.Address, unit{check: pair.CheckServing, state: pair.Active, preferred: pair.PreferFirst, power: pair.PowerRunning})
+		if n%10 == 0 {
+			continue
+		}
+		f.set(d.Units.First.Address, unit{check: pair.CheckSilent, power: pair.PowerDeallocated})
+		gone = append(gone, pair.Evidence{Kind: pair.EvidenceStopped, VM: d.VMID(pair.First), At: f.clock()})
+	}
+	f.mu.Lock()
+	f.until = until
+	f.mu.Unlock()
+	for _, e := range gone {
+		name := strings.TrimSuffix(e.VM.Name(), "-lm1")
+		if err := w.Reconcile(t.Context(), pair.Message{V: 1, Kind: "wake", Pairs: []string{name}, Cause: pair.Cause{Kind: pair.CauseVM, Evidence: []pair.Evidence{e}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestAZoneOutageStaysWithinTheBudget: fences do not wait for the starts of VMs

@@ -82,7 +82,7 @@ func (p *pass) preferenceAllowed(ctx context.Context, i *pair.Intent) error {
 	if r := p.snap.Record.Units[i.Unit.Index()].Refusal; r.In(p.now()) {
 		return fmt.Errorf("%s refused our credentials, which rest until %s: %w", i.Unit, r.Until.Format("15:04:05"), errGuard)
 	}
-	if i.Prefer != pair.PreferFirst {
+	if i.Prefer != pair.PreferFirst || i.Job != "" && p.drained() {
 		return nil
 	}
 	if a := p.answers(ctx); a[1] == pair.CheckServing {

@@ -43,7 +43,8 @@ type effect struct {
 	stage func(*world) // brings the pair to where it is decided
 	// cause wakes the pair; nil is the sweep.
 	cause func() pair.Cause
-	sends string // what leaves
+	wants []pair.Intent // of the pair's job; nil is no job
+	sends string        // what leaves
 	// always: it takes back what is ours, or says what is so. Neither a person's
 	// stop nor a doubt in ourselves holds that up.
 	always   bool
@@ -195,7 +196,79 @@ func everyEffect() []effect {
 			name: "a repair", kind: pair.IntentRepair, pair: deployed, cause: func() pair.Cause { return pair.Cause{Kind: pair.CauseResource} }, sends: "write ilb",
 			shared: true, unguarded: true,
 		},
+		{
+			name: "a job's Up", kind: pair.IntentRaise, pair: forwarding, stage: atWork, wants: []pair.Intent{raiseSecond}, sends: "set Up",
+			deadline: pair.FenceFor, shared: true,
+			guard: []objection{
+				{"the unit forwards no more", func(b *brink) { b.w.units.of[secondAddr].forwards = false }, givenUp, `second did not pass check "shop"`},
+			},
+		},
+		{
+			name: "a job's Down", kind: pair.IntentDrain, pair: forwarding, stage: atWorkWithUp, wants: []pair.Intent{drainFirst}, sends: "set Down",
+			deadline: pair.FenceFor, shared: true,
+			guard: []objection{
+				{"the other unit forwards no more", func(b *brink) { b.w.units.of[secondAddr].forwards = false }, givenUp, `second did not pass check "shop"`},
+				{"the other unit serves by itself", set(pair.Second, pair.Active), carriedOut, ""},
+			},
+		},
+		{
+			name: "a job's reboot", kind: pair.IntentReboot, pair: forwarding, stage: atWorkWithUp, wants: []pair.Intent{rebootFirst}, sends: "reboot lm1",
+			guard: []objection{
+				{"the other unit forwards no more", func(b *brink) { b.w.units.of[secondAddr].forwards = false }, givenUp, `second did not pass check "shop"`},
+				{"the other unit serves by itself", set(pair.Second, pair.Active), carriedOut, ""},
+				{"the unit serves no more", set(pair.First, pair.Standby), carriedOut, ""},
+			},
+		},
+		{
+			name: "a job's HA parameters", kind: pair.IntentConfigure, pair: forwarding, stage: atWork,
+			wants: []pair.Intent{{Kind: pair.IntentConfigure, Unit: pair.First, Prefer: pair.PreferFirst}}, sends: "configure lm1",
+			guard: []objection{
+				{"second serves", set(pair.Second, pair.Active), givenUp, "second answered 200"},
+			},
+		},
+		{
+			name: "the beginning of a move", kind: pair.IntentMove,
+			pair: func(d *pair.Definition) {
+				d.HA.Failback, d.Failover.HoldDown = pair.FailbackManaged, pair.Duration(time.Minute)
+			},
+			stage: func(w *world) {
+				w.units.set(pair.First, pair.Standby)
+				w.units.set(pair.Second, pair.Active)
+				w.prefers(pair.First, pair.PreferNone)
+				w.prefers(pair.Second, pair.PreferNone)
+			}, wants: []pair.Intent{}, sends: "begin switchover", unguarded: true,
+		},
 	}
+}
+
+// forwarding is a pair whose standby forwards too.
+func forwarding(d *pair.Definition) {
+	d.HA.StandbyForwards, d.Checks = pair.ForwardsYes, []pair.Check{{Name: "shop", Port: 443}}
+}
+
+// atWork gives the pair a job.
+func atWork(w *world) {
+	w.units.of[secondAddr].forwards = true
+	w.amend(func(rec *pair.Record) {
+		rec.Job = &pair.Job{V: 1, MinReader: 1, ID: "edge-000000000001-001", Kind: "switchover", By: "ada", State: pair.JobRuns, Unit: pair.Second}
+	})
+}
+
+// atWorkWithUp gives it one that holds second Up.
+func atWorkWithUp(w *world) {
+	atWork(w)
+	w.holdsUp()
+}
+
+// holdsUp has the pair's job hold second Up.
+func (w *world) holdsUp() {
+	w.platform.by(func() { w.platform.pools["ilb/pool"].admin[secondAddr] = pair.AdminUp })
+	w.amend(func(rec *pair.Record) {
+		rec.Admin = []pair.AdminHold{{
+			LoadBalancer: "ilb", Pool: "pool", Unit: pair.Second, State: pair.AdminUp, Lever: pair.LeverJob, Owner: "ada", Landed: true,
+			Since: time.Now(), Deadline: time.Now().Add(pair.FenceFor),
+		}}
+	})
 }
 
 // splitAndYield brings a pair to the end of a fence.
@@ -281,6 +354,9 @@ func newBrink(t *testing.T, e *effect, happens func(*brink)) *brink {
 		o.Store, o.Units, o.Platform, o.Brakes = &brinkStore{o.Store, b}, &brinkUnits{o.Units, b}, &brinkPlatform{o.Platform, b}, &brinkBrakes{b: b}
 		o.Now = func() time.Time { return time.Now().Add(b.step) }
 		o.Budget, o.Lease = 10*time.Minute, 11*time.Minute // for what must be seen to be late
+		if e.wants != nil {
+			o.Jobs, o.Works = &brinkJobs{script{wants: e.wants}, b}, &brinkWorks{b: b}
+		}
 		if e.kind == pair.IntentRepair {
 			docs := w.deploy()
 			docs.drifted()
@@ -358,7 +434,8 @@ func (b *brink) isGivenUp(now pair.Snapshot, at int, says string) {
 	if len(ends) != 1 || ends[0].State != pair.IntentAbandoned || !strings.Contains(ends[0].LastErr, says) {
 		t.Errorf("the journal tells of %+v, want one abandoned because %q", ends, says)
 	}
-	if len(now.Record.Admin) > 0 || len(now.Record.Moves) > 0 || len(now.Record.Units[0].Powered)+len(now.Record.Units[1].Powered) > 0 {
+	stands := slices.DeleteFunc(slices.Clone(now.Record.Admin), func(h pair.AdminHold) bool { return h.Landed && h.State == pair.AdminUp }) // a job's, from before
+	if len(stands) > 0 || len(now.Record.Moves) > 0 || len(now.Record.Units[0].Powered)+len(now.Record.Units[1].Powered) > 0 {
 		t.Errorf("holds %v, moves %v and units %+v, want nothing of what was not sent", now.Record.Admin, now.Record.Moves, now.Record.Units)
 	}
 }
@@ -482,6 +559,34 @@ func (u *brinkUnits) Prefer(ctx context.Context, which pair.Unit, want pair.Pref
 	return u.Units.Prefer(ctx, which, want)
 }
 
+type brinkJobs struct {
+	script
+	b *brink
+}
+
+// Begin is pure, and asked for when the job can be begun and when it is stored.
+func (j *brinkJobs) Begin(asked pair.Job, d *pair.Definition) (pair.Job, error) {
+	if what := "begin " + asked.Kind; !slices.Contains(j.b.sent, what) {
+		j.b.leaves(what)
+	}
+	return j.script.Begin(asked, d)
+}
+
+type brinkWorks struct {
+	labour
+	b *brink
+}
+
+func (l *brinkWorks) Reboot(_ context.Context, u pair.Unit) error {
+	l.b.leaves("reboot " + u.VM)
+	return nil
+}
+
+func (l *brinkWorks) Configure(_ context.Context, d *pair.Definition, r pair.Role, _ pair.Preference) (pair.Report, error) {
+	l.b.leaves("configure " + d.Units.Of(r).VM)
+	return pair.Report{}, nil
+}
+
 type brinkPlatform struct {
 	control.Platform
 	b *brink
@@ -558,12 +663,6 @@ func (openBrakes) AcquireWriter(_ context.Context, resource pair.ResourceID, w p
 func (openBrakes) HoldsWriter(context.Context, pair.Writer, time.Time) error { return nil }
 
 func (openBrakes) ReleaseWriter(context.Context, pair.Writer) error { return nil }
-
-func (openBrakes) Reserve(context.Context, string, int, int, time.Time) error { return nil }
-
-func (openBrakes) Spend(context.Context, string, int, int, time.Time) error { return nil }
-
-func (openBrakes) HoldBack(context.Context, string, time.Duration, time.Time) error { return nil }
 
 func (openBrakes) TakeSlot(context.Context, string, int, time.Time, time.Duration) error { return nil }
 

@@ -31,10 +31,6 @@ const (
 	watchEvery = 30 * time.Second
 	// watchTakes is more than reading rule health may take.
 	watchTakes = 15 * time.Second
-	// throttledFor is how long nothing is read after a 429 that does not say, and
-	// throttledMax the most that one is believed.
-	throttledFor = 10 * time.Second
-	throttledMax = time.Minute
 	// stopEvery is how old our knowledge of a global stop may be when a pass
 	// looks. It is read afresh before every effect.
 	stopEvery = 10 * time.Second
@@ -56,6 +52,9 @@ func (p *pass) look(ctx context.Context) {
 	}
 	atOnce(asks)
 	p.askServices(ctx, d)
+	if p.atWork() {
+		seen.Front = p.askFront(ctx, d)
+	}
 	p.refresh(ctx)
 	dark := !seen.Units[0].Lives() && !seen.Units[1].Lives()
 	if ctx.Err() == nil {
@@ -65,12 +64,15 @@ func (p *pass) look(ctx context.Context) {
 	if dark || !seen.Units[0].Lives() || !seen.Units[1].Lives() {
 		p.readPower(ctx)
 	}
-	if due, health := p.balancersDue(dark); due && !read {
-		p.readBalancers(ctx, health)
+	if due, health, rank := p.balancersDue(dark); due && !read {
+		p.readBalancers(ranked(ctx, rank), health)
 	}
 	if p.guardDue() {
 		seen.Drift = p.drift(ctx)
 		p.refresh(ctx)
+	}
+	if p.atWork() {
+		p.askAgain(ctx)
 	}
 }
 
@@ -88,13 +90,14 @@ func (p *pass) askCheckPorts(ctx context.Context, d *pair.Definition) (read bool
 		asks = append(asks, func() { u.Check = p.askCheckPort(ctx, d, r) })
 	}
 	atOnce(asks)
+	p.noteAnswers()
 	stands := len(rec.Admin) > 0
 	believed := rec.Situation.BothServe() || rec.Suspicion.Count+1 >= d.Failover.ConfirmAfter
 	fences := believed && d.Mode >= pair.Recommend && d.Failover.Fence >= pair.Ask && !rec.Pause.In(p.now())
 	if !bothServe(seen) || !stands && !fences {
 		return false
 	}
-	_, health := p.balancersDue(false)
+	_, health, _ := p.balancersDue(false)
 	asks = append(asks[:0], func() { seen.Balancers = p.balancers(ctx, health || !stands) })
 	for _, r := range pair.Roles {
 		u := seen.Unit(r)
@@ -179,10 +182,15 @@ func atOnce(all []func()) {
 	var wg sync.WaitGroup
 	panics := make([]error, len(all))
 	for n, do := range all {
-		wg.Go(func() {
+		one := func() {
 			defer recovered(&panics[n])
 			do()
-		})
+		}
+		if n == len(all)-1 {
+			one() // which needs no goroutine of its own
+			break
+		}
+		wg.Go(one)
 	}
 	wg.Wait()
 	if err := errors.Join(panics...); err != nil {
@@ -193,8 +201,11 @@ func atOnce(all []func()) {
 // askAPI asks a unit for its own view of itself, unless credentials rest that it
 // refused: to this process or, by the record, to another one.
 func (p *pass) askAPI(ctx context.Context, d *pair.Definition, r pair.Role) pair.APISeen {
-	if p.snap.Record.Units[r.Index()].Refusal.In(p.now()) {
+	switch refusal := p.snap.Record.Units[r.Index()].Refusal; {
+	case refusal.In(p.now()):
 		return pair.APISeen{Answer: pair.APIRefused, At: p.now()}
+	case refusal != nil:
+		ctx = oneLogin(ctx)
 	}
 	report, err := p.Units.Report(ctx, d.Units.Of(r))
 	seen := pair.APISeen{Answer: apiAnswer(err), At: p.now(), Report: report}
@@ -261,12 +272,12 @@ func (p *pass) readPower(ctx context.Context) {
 	}
 	for _, r := range pair.Roles {
 		u := seen.Unit(r)
-		if u.Lives() || p.throttled() {
+		if u.Lives() || p.throttled(ctx) {
 			continue
 		}
 		power, err := p.Platform.Power(ctx, p.snap.Definition.VMID(r))
 		if err != nil {
-			p.throttle(err)
+			p.throttle(ctx, err)
 			p.Log.WarnContext(ctx, "power state is unknown", "pair", p.name, "unit", r.String(), "error", err.Error())
 			continue
 		}
@@ -280,35 +291,35 @@ func (p *pass) readPower(ctx context.Context) {
 // reaches any, and now and then anyway. The last is what waits when there are
 // many pairs. While an admin state of ours stands, rule health is read every
 // watchEvery and before each renewal, and not where the survivor is silent: it
-// takes seconds, and the release comes first.
-func (p *pass) balancersDue(dark bool) (due, health bool) {
+// takes seconds, and the release comes first. The rank is that of the reading.
+func (p *pass) balancersDue(dark bool) (due, health bool, rank pair.Rank) {
 	rec := &p.snap.Record
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m, now := p.memory(), p.Uptime()
 	switch {
 	case len(rec.Admin) > 0 && p.in.Observation.Unit(rec.Admin[0].Unit.Other()).Check.Answer != pair.CheckServing:
-		return true, false
+		return true, false, pair.RankUnknown
 	case rec.Units[0].Probed.Unreached || rec.Units[1].Probed.Unreached:
-		return true, true
+		return true, m.heard || now-m.healthAt >= watchEvery, pair.RankUnknown
 	case dark:
 		old := m.healthAt == 0 || now-m.healthAt >= darkEvery
-		return old, old
+		return old, old, pair.RankUnknown
 	case len(rec.Admin) > 0:
-		return true, p.watchDue(m.healthAt, now)
+		return true, p.watchDue(m.healthAt, now), pair.RankUnknown
 	case (rec.Units[0].Probed.Foreign != pair.AdminUnknown || rec.Units[1].Probed.Foreign != pair.AdminUnknown) && now-m.healthAt >= watchEvery:
-		return true, true // it may be over
+		return true, true, pair.RankUnknown // it may be over
 	case p.cause.Kind == pair.CauseResource || len(p.snap.Intents) > 0:
-		return true, false
+		return true, false, pair.RankUnknown
 	case m.readAt != 0 && now-m.readAt < balancersEvery:
-		return false, false
+		return false, false, pair.RankLook
 	}
 	health = m.healthAt == 0 || now-m.healthAt >= healthEvery
 	calls := 1
 	if health {
 		calls += healthCalls
 	}
-	return p.quiet.AllowN(epoch0.Add(now), calls), health
+	return p.quiet.AllowN(epoch0.Add(now), calls), health, pair.RankLook
 }
 
 // watchDue reports whether rule health shall be read while an admin state of ours
@@ -324,24 +335,6 @@ func (p *pass) watchDue(readAt, now time.Duration) bool {
 		due = due || left <= pair.FenceFor/2+pair.LookAgain
 	}
 	return due
-}
-
-// throttle keeps readings back for as long as Resource Manager asks for. Writes
-// have a wait of their own in their intents.
-func (c *Controller) throttle(err error) {
-	if !errors.Is(err, pair.ErrThrottled) {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.readsFrom = c.Uptime() + min(pair.RetryAfter(err, throttledFor), throttledMax)
-}
-
-// throttled reports whether Resource Manager asked for patience.
-func (c *Controller) throttled() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.Uptime() < c.readsFrom
 }
 
 // tokenless copies intents without the tokens of running operations: those are
@@ -365,16 +358,17 @@ func (p *pass) readBalancers(ctx context.Context, health bool) {
 func (p *pass) balancers(ctx context.Context, health bool) []pair.BalancerSeen {
 	var seen []pair.BalancerSeen
 	for _, lb := range p.snap.Definition.LoadBalancers {
-		if p.throttled() {
+		if p.throttled(ctx) {
 			break
 		}
 		b, err := p.Platform.LoadBalancer(ctx, p.snap.Definition, lb, health)
 		if err != nil {
-			p.throttle(err)
+			p.throttle(ctx, err)
 			p.Log.WarnContext(ctx, "load balancer was not read", "pair", p.name, "loadBalancer", lb.Name, "error", err.Error())
 			continue
 		}
 		p.saw(b)
+		p.measure(ctx, &b, health)
 		seen = append(seen, b)
 	}
 	p.mu.Lock()
@@ -383,6 +377,7 @@ func (p *pass) balancers(ctx context.Context, health bool) []pair.BalancerSeen {
 	m.readAt = p.Uptime()
 	if health {
 		m.healthAt = m.readAt
+		m.heard = slices.ContainsFunc(seen, func(b pair.BalancerSeen) bool { return len(b.Health) > 0 })
 	}
 	return seen
 }

@@ -33,6 +33,7 @@ type pass struct {
 	hurry  *time.Timer
 	unread error             // why the pair could not be read
 	fault  error             // how the store failed this pass
+	waited time.Duration     // for the store, in all
 	leased bool              // the lease is to be given back
 	sent   map[string]bool   // intents whose write has left
 	read   map[place]version // how the pools were read last
@@ -221,14 +222,24 @@ func (p *pass) dismissed(err error) error {
 	}
 }
 
-// decide decides, and once more with the load balancers read where the
-// decision asks for them.
+// decide decides, and once more with the load balancers read, or connections
+// counted, where the decision or the job asks for them.
 func (p *pass) decide(ctx context.Context) {
-	p.d = pair.Decide(&p.in)
+	p.judge()
+	count := p.in.Proposal != nil && p.in.Proposal.Count
+	if !p.d.ReadBalancers && !count {
+		return
+	}
 	if p.d.ReadBalancers {
 		p.readBalancers(ctx, true)
-		p.d = pair.Decide(&p.in)
 	}
+	if count {
+		p.countFlows(ctx)
+	}
+	if p.atWork() {
+		p.askAgain(ctx)
+	}
+	p.judge()
 }
 
 // acquire takes the lease. If the pair is another one than the decision was
@@ -251,7 +262,7 @@ func (p *pass) acquire(ctx context.Context) error {
 	snap = p.outlived(snap)
 	p.snap, p.leased = snap, true
 	p.in.Definition, p.in.Record, p.in.Open = snap.Definition, snap.Record, tokenless(snap.Intents)
-	p.d = pair.Decide(&p.in)
+	p.judge()
 	return nil
 }
 
@@ -302,7 +313,7 @@ func (p *pass) lookAgain(ctx context.Context, err error) error {
 	if p.d.Next == 0 || p.cause.Kind != pair.CauseAgain || p.cause.Epoch != epoch || !p.chain(epoch) {
 		return nil
 	}
-	err = p.Outbox.Send(ctx, pair.QueuePairs, again(p.name, epoch), time.Duration(p.d.Next))
+	err = p.Outbox.Send(ctx, p.queue(), p.again(epoch), time.Duration(p.d.Next))
 	if err != nil && !errors.Is(err, pair.ErrUnknownOutcome) { // if it was lost, the sweep looks again
 		return fmt.Errorf("ask for another look at pair %s: %w", p.name, err)
 	}
@@ -323,8 +334,12 @@ func (p *pass) chain(epoch uint64) bool {
 	return false
 }
 
-func again(name string, epoch uint64) pair.Message {
-	return pair.Message{V: 1, Kind: "wake", Pairs: []string{name}, Cause: pair.Cause{Kind: pair.CauseAgain, Epoch: epoch}}
+func (p *pass) again(epoch uint64) pair.Message {
+	m := pair.Message{V: 1, Kind: "wake", Pairs: []string{p.name}, Cause: pair.Cause{Kind: pair.CauseAgain, Epoch: epoch}}
+	if p.queue() == pair.QueueJobs {
+		m.Job = p.d.Record.Job.ID
+	}
+	return m
 }
 
 // tell writes the one line that holds the whole story of the pass.

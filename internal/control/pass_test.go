@@ -122,7 +122,7 @@ func TestAFenceIsStoredBeforeItIsWrittenAndSeenBeforeItIsDone(t *testing.T) {
 				t.Errorf("at the write the store has the holds %+v, want the one that the write makes", h)
 			}
 			want := pair.AdminChange{
-				LoadBalancer: definition().LoadBalancerID("ilb"), Pool: "pool", Address: secondAddr, Want: pair.AdminDown, ETag: "78",
+				LoadBalancer: definition().LoadBalancerID("ilb"), Pool: "pool", Address: secondAddr, VM: vmOf(pair.Second), Want: pair.AdminDown, ETag: "78",
 			}
 			if ch != want {
 				t.Errorf("the write is %+v, want %+v", ch, want)

@@ -288,6 +288,18 @@ func (f *platform) healthOf(lb pair.LoadBalancer, addr netip.Addr) pair.HealthSe
 	return h
 }
 
+// carriedByPartner reports whether the other member of a pool is Up and forwards.
+func (f *platform) carriedByPartner(p *pool, down netip.Addr) bool {
+	f.units.mu.Lock()
+	defer f.units.mu.Unlock()
+	for addr, u := range f.units.of {
+		if addr != down && p.admin[addr] == pair.AdminUp && u.forwards {
+			return true
+		}
+	}
+	return false
+}
+
 func (f *platform) ProveIfMatch(_ context.Context, ch pair.AdminChange) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -353,7 +365,7 @@ func (f *platform) BeginAdminState(ctx context.Context, ch pair.AdminChange, las
 	if err := last(ctx); err != nil {
 		return pair.Operation{}, err
 	}
-	if ch.Want == pair.AdminDown && !f.proving && (!f.units.serving(pair.First) || !f.units.serving(pair.Second)) {
+	if ch.Want == pair.AdminDown && !f.proving && (!f.units.serving(pair.First) || !f.units.serving(pair.Second)) && !f.carriedByPartner(p, ch.Address) {
 		f.mu.Lock()
 		f.broken = append(f.broken, "a Down was written although one unit did not serve")
 		f.mu.Unlock()

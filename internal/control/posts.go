@@ -47,8 +47,8 @@ func decisionPosts(p *pass) []pair.Post {
 		posts = append(posts, p.event(d.Epoch, seqAlarm, e))
 	}
 	if d.Next > 0 {
-		post := p.post(d.Epoch, seqAgain, pair.PostMessage, "wake", again(p.name, d.Epoch))
-		post.Queue, post.Delay = pair.QueuePairs, d.Next
+		post := p.post(d.Epoch, seqAgain, pair.PostMessage, "wake", p.again(d.Epoch))
+		post.Queue, post.Delay = p.queue(), d.Next
 		posts = append(posts, post)
 	}
 	return posts

@@ -1,11 +1,14 @@
 package control_test
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"tandem/internal/control"
 	"tandem/internal/pair"
 )
 
@@ -43,6 +46,44 @@ func TestNoPreferenceIsWrittenWithCredentialsThatRest(t *testing.T) {
 				}
 				if why := w.ended(i.ID).LastErr; strings.Contains(why, "credentials, which rest") != (tt.want == pair.PreferNone) {
 					t.Errorf("the intent ended because %q", why)
+				}
+			})
+		})
+	}
+}
+
+// TestCredentialsThatWereRefusedAreTriedWithOneLogin: whoever tries them may be
+// another process than the one that was refused, and know nothing of the unit.
+func TestCredentialsThatWereRefusedAreTriedWithOneLogin(t *testing.T) {
+	rests := func(left time.Duration) func() *pair.Refusal {
+		return func() *pair.Refusal {
+			return &pair.Refusal{Until: time.Now().Add(left), Rest: pair.Duration(time.Hour)}
+		}
+	}
+	tests := []struct {
+		name        string
+		refused     func() *pair.Refusal
+		asked, once bool
+	}{
+		{"without a refusal they are tried in either API", func() *pair.Refusal { return nil }, true, false},
+		{"while they rest nothing is tried", rests(time.Hour), false, false},
+		{"afterwards they are tried with one login", rests(-time.Second), true, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				w := newWorld(t, believing)
+				w.amend(func(rec *pair.Record) { rec.Units[0].Refusal, rec.Units[1].Refusal = tt.refused(), tt.refused() })
+				var asked atomic.Int32
+				w.units.onReport = func(ctx context.Context) {
+					asked.Add(1)
+					if once := control.OneLogin(ctx); once != tt.once {
+						t.Errorf("asked with one login: %v, want %v", once, tt.once)
+					}
+				}
+				w.passes(1)
+				if n := asked.Load(); (n > 0) != tt.asked {
+					t.Errorf("asked %d times, want any: %v", n, tt.asked)
 				}
 			})
 		})

@@ -48,14 +48,14 @@ type turn struct {
 // false it does not wait, and returns nil when somebody has the turn.
 func (t *turns) take(ctx context.Context, name string, wait bool) (giveBack func(), err error) {
 	one := t.enter(name)
+	select {
+	case <-one.free:
+		return func() { t.leave(name, one, true) }, nil
+	default:
+	}
 	if !wait {
-		select {
-		case <-one.free:
-			return func() { t.leave(name, one, true) }, nil
-		default:
-			t.leave(name, one, false)
-			return nil, nil
-		}
+		t.leave(name, one, false)
+		return nil, nil
 	}
 	patience := time.NewTimer(turnPatience)
 	defer patience.Stop()

@@ -132,15 +132,18 @@ type asked struct {
 	p *pass
 }
 
-// slowRequest is how long a request takes of which the store is to blame that
-// there was no time left for it.
-const slowRequest = time.Second
+// slowStore is how long a pass has waited for the store, in all its requests, when
+// the store is to blame that there was no time left for one of them. Each request
+// alone does not tell: of a store that is slow the last one of a pass may be cut off
+// at once, because those before took all the time.
+const slowStore = time.Second
 
 // ask makes one request.
 func ask[T any](ctx context.Context, p *pass, request func() (T, error)) (T, error) {
 	began := p.Uptime()
 	got, err := request()
-	if ctx.Err() == nil || p.Uptime()-began >= slowRequest {
+	p.waited += p.Uptime() - began
+	if ctx.Err() == nil || p.waited >= slowStore {
 		p.failedBy(err)
 	}
 	return got, err
@@ -161,6 +164,14 @@ func (p *pass) failedBy(err error) {
 
 func (a asked) Load(ctx context.Context, name string) (pair.Snapshot, error) {
 	return ask(ctx, a.p, func() (pair.Snapshot, error) { return a.Store.Load(ctx, name) })
+}
+
+// Stop only counts what it takes: where it fails, what was read last counts, and the
+// rest of the pass can go on.
+func (a asked) Stop(ctx context.Context) (*pair.Pause, error) {
+	began := a.p.Uptime()
+	defer func() { a.p.waited += a.p.Uptime() - began }()
+	return a.Store.Stop(ctx)
 }
 
 func (a asked) AcquireLease(ctx context.Context, snap pair.Snapshot, owner string, now time.Time, ttl time.Duration) (pair.Snapshot, error) {

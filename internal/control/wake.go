@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -152,7 +153,7 @@ func (w *Waker) Evidence(ctx context.Context, facts []pair.Evidence) error {
 func (w *Waker) ResourceChanged(ctx context.Context, changes []pair.ResourceChange) error {
 	woken := map[string]bool{}
 	for _, c := range changes {
-		owners, err := w.Index.PairsOfResource(ctx, c.Resource)
+		owners, err := w.owners(ctx, c.Resource)
 		if err != nil {
 			return fmt.Errorf("find the pairs of %s: %w", c.Resource.Name(), err)
 		}
@@ -167,6 +168,40 @@ func (w *Waker) ResourceChanged(ctx context.Context, changes []pair.ResourceChan
 		}
 	}
 	return nil
+}
+
+// askInterfaceFor is how long an interface may take to say whose it is. The event
+// is answered afterwards.
+const askInterfaceFor = 5 * time.Second
+
+// owners finds the pairs that a changed resource is of. An interface stands in no
+// pair file and so in no index; it says itself which machine it is of. Where it
+// cannot be asked now, or there is no room for that among what may be asked when
+// nothing is wrong, the event is dropped: the sweep is the guarantee.
+func (w *Waker) owners(ctx context.Context, id pair.ResourceID) ([]string, error) {
+	owners, err := w.Index.PairsOfResource(ctx, id)
+	c := w.Controller
+	if err != nil || len(owners) > 0 || id.Kind() != "interface" || c == nil || c.Resources == nil || !c.quiet.AllowN(epoch0.Add(c.Uptime()), 1) {
+		return owners, err
+	}
+	asking, cancel := context.WithTimeout(ranked(ctx, pair.RankRepair), askInterfaceFor)
+	defer cancel()
+	doc, _, err := c.Resources.Read(asking, id)
+	if err != nil {
+		w.Log.InfoContext(ctx, "an interface that was changed did not say whose it is", "interface", id.Name(), "error", err.Error())
+		return nil, nil
+	}
+	var nic struct {
+		Properties struct {
+			VirtualMachine struct {
+				ID string `json:"id"`
+			} `json:"virtualMachine"`
+		} `json:"properties"`
+	}
+	if json.Unmarshal(doc, &nic) != nil || nic.Properties.VirtualMachine.ID == "" {
+		return nil, nil // it is of no machine, so of no pair
+	}
+	return w.Index.PairsOfVM(ctx, pair.NewResourceID(nic.Properties.VirtualMachine.ID))
 }
 
 func (w *Waker) wake(ctx context.Context, name string, cause pair.Cause) error {
@@ -187,10 +222,15 @@ func (w *Waker) Reconcile(ctx context.Context, m pair.Message) error {
 		again pair.Message
 	)
 	for i, name := range m.Pairs {
-		wg.Go(func() {
+		look := func() {
 			_ = wait(ctx, time.Duration(i)*spread) // a pass that has no time left says so itself
 			errs[i] = w.Controller.Pass(ctx, name, m.Cause)
-		})
+		}
+		if i == len(m.Pairs)-1 {
+			look() // the last one, which is mostly the only one, needs no goroutine of its own
+			break
+		}
+		wg.Go(look)
 	}
 	wg.Wait()
 	if m.Cause.Kind == pair.CauseSweep {
@@ -208,12 +248,19 @@ func (w *Waker) Reconcile(ctx context.Context, m pair.Message) error {
 	}
 	again.Attempt++
 	all := errors.Join(errs...)
+	if again.Attempt > putBackMax && m.Job != "" {
+		return w.Controller.poisoned(ctx, again.Pairs[0], m.Job, all)
+	}
 	if again.Attempt > putBackMax {
 		return fmt.Errorf("pass over %v, tried %d times: %w", again.Pairs, again.Attempt, all)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), putBackAfter)
 	defer cancel()
-	if err := w.Queue.Send(ctx, pair.QueuePairs, again, pair.RetryAfter(all, putBackAfter)); err != nil {
+	queue := pair.QueuePairs
+	if m.Job != "" {
+		queue = pair.QueueJobs
+	}
+	if err := w.Queue.Send(ctx, queue, again, pair.RetryAfter(all, putBackAfter)); err != nil {
 		return errors.Join(fmt.Errorf("put back %v: %w", again.Pairs, err), all)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
@@ -140,6 +141,43 @@ func TestAChangedResourceWakesItsPairsOnceEach(t *testing.T) {
 			t.Errorf("messages\n%+v, want\n%+v", got, want)
 		}
 	})
+}
+
+// TestAChangedInterfaceWakesThePairOfItsMachine: no pair file names it, so it is
+// asked which machine it is of, unless that cannot be.
+func TestAChangedInterfaceWakesThePairOfItsMachine(t *testing.T) {
+	const nic = pair.ResourceID("/subscriptions/s/resourcegroups/rg/providers/microsoft.network/networkinterfaces/lm1-nic")
+	tests := []struct {
+		name  string
+		spoil func(*mender)
+		wakes bool
+	}{
+		{"it is a unit's", func(*mender) {}, true},
+		{"it is another machine's", func(m *mender) {
+			m.docs.of[nic] = jsonText(`{"properties":{"virtualMachine":{"id":"/subscriptions/s/resourcegroups/rg/providers/microsoft.compute/virtualmachines/web"}}}`)
+		}, false},
+		{"it is no machine's", func(m *mender) { m.docs.of[nic] = jsonText(`{"properties":{}}`) }, false},
+		{"it is none of its kind", func(m *mender) { m.docs.of[nic] = jsonText(`[]`) }, false},
+		{"it is gone", func(m *mender) { m.docs.of[nic] = nil }, false},
+		{"it cannot be asked now", func(m *mender) { m.docs.onRead = func(pair.ResourceID) error { return pair.ErrThrottled } }, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				m := newMender(t)
+				m.w.messages()
+				tt.spoil(m)
+				w := &control.Waker{Index: m.w.store, Queue: m.w.store, Controller: m.Controller, Log: slog.New(m.w.log)}
+				if err := w.ResourceChanged(t.Context(), []pair.ResourceChange{{Resource: nic, By: "bob"}}); err != nil {
+					t.Fatal(err)
+				}
+				got := m.w.messages()
+				if woken := len(got) == 1 && slices.Equal(got[0].Pairs, []string{edge}) && got[0].Cause.By == "bob" && got[0].Cause.Resource == nic; woken != tt.wakes || !tt.wakes && len(got) > 0 {
+					t.Errorf("messages %+v, want the pair to be woken: %t", got, tt.wakes)
+				}
+			})
+		})
+	}
 }
 
 // TestWhatFailedIsPutBackWithItsEvidence fails the pass over one of two pairs.

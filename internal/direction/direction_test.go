@@ -49,6 +49,19 @@ var rules = append([]rule{
 		only: []string{"tandem/internal/pair", "tandem/internal/balancer", "tandem/internal/manifest", "go.yaml.in/yaml/v3"},
 	},
 	{
+		name: "the step engine needs only the domain",
+		why:  "it knows what a step is and not what any of them does, so that each procedure can be read, tested and replaced alone",
+		of:   []string{"tandem/internal/job"},
+		only: []string{"tandem/internal/pair"},
+	},
+	{
+		name:   "a procedure needs only the step engine and the domain",
+		why:    "it emits intents in the domain's words, which the one executor carries out; two procedures share nothing but the engine and the steps of a move",
+		of:     []string{"tandem/internal/job/..."},
+		except: []string{"tandem/internal/job"},
+		only:   []string{"tandem/internal/job", "tandem/internal/job/move", "tandem/internal/pair"},
+	},
+	{
 		name: "a pure room does no I/O, waits for nothing and logs nothing",
 		why:  "any decision can be recomputed from the journal, byte for byte (promise 10)",
 		of: []string{

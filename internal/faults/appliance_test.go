@@ -35,6 +35,7 @@ type ailments struct {
 	certificate  bool // another certificate
 	stuck        bool // Passive whoever polls it
 	waits        bool // without a preference, for a partner that is standby
+	boots        bool // again and again, without coming up
 	blockedProbe bool
 }
 
@@ -91,6 +92,9 @@ func (a *appliance) powerOn(now time.Time) {
 		return
 	}
 	a.on, a.upAt = true, now.Add(a.world.boot)
+	if a.ailments.boots {
+		a.upAt = now.Add(1000 * time.Hour)
+	}
 	a.state, a.polled, a.misses, a.now, a.firmware = pair.Unconnected, false, 0, a.set, a.installed
 	a.bootedAt = now.UTC().Truncate(time.Second)
 	a.rebootAt = time.Time{}

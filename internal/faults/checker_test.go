@@ -734,15 +734,10 @@ func rowOf(body []byte) string {
 
 // decision computes a decision again.
 func (c *checker) decision(post pair.Post) {
-	var body struct {
-		Decision json.RawMessage `json:"decision"`
-		Input    json.RawMessage `json:"input"`
-		Reason   string          `json:"reason"`
-	}
-	err := json.Unmarshal(post.Body, &body)
+	body, err := storedDecision(post.Body)
 	what := ""
 	if err == nil {
-		what = computedAgain(body.Decision, body.Input, body.Reason)
+		what = body.computedAgain()
 	}
 	defer c.lock()()
 	switch {
@@ -753,22 +748,32 @@ func (c *checker) decision(post pair.Post) {
 	}
 }
 
+// decidedEntry is a decision as the journal has it: its text, and what it was made
+// on.
+type decidedEntry struct {
+	Decision json.RawMessage `json:"decision"`
+	Input    pair.Input      `json:"input"`
+	Reason   string          `json:"reason"`
+}
+
+func storedDecision(text []byte) (e decidedEntry, err error) {
+	err = json.Unmarshal(text, &e)
+	return e, err
+}
+
 // computedAgain says in what a stored decision differs from the one that its
 // stored input gives.
-func computedAgain(decision, input json.RawMessage, reason string) string {
-	var in pair.Input
-	if err := json.Unmarshal(input, &in); err != nil {
-		return "its input cannot be read: " + err.Error()
-	}
-	d := pair.Decide(&in)
+func (e *decidedEntry) computedAgain() string {
+	d := pair.Decide(&e.Input)
 	got, err := json.Marshal(d)
 	switch {
 	case err != nil:
 		return err.Error()
-	case !bytes.Equal(got, decision):
-		return fmt.Sprintf("computed again it is\n%s\nand was\n%s\nby the input\n%s", got, decision, input)
-	case pair.Explain(&in, &d) != reason:
-		return fmt.Sprintf("explained again it is\n%s\nand was\n%s", pair.Explain(&in, &d), reason)
+	case !bytes.Equal(got, e.Decision):
+		input, _ := json.Marshal(e.Input) // it was read
+		return fmt.Sprintf("computed again it is\n%s\nand was\n%s\nby the input\n%s", got, e.Decision, input)
+	case pair.Explain(&e.Input, &d) != e.Reason:
+		return fmt.Sprintf("explained again it is\n%s\nand was\n%s", pair.Explain(&e.Input, &d), e.Reason)
 	default:
 		return ""
 	}

@@ -562,6 +562,10 @@ func members(st lab.Step) []string {
 	if len(st.Set) > 0 {
 		var set []string
 		for _, k := range slices.Sorted(maps.Keys(st.Set)) {
+			if n, isNumber := st.Set[k].(int); isNumber {
+				set = append(set, fmt.Sprintf("%q: %d", k, n))
+				continue
+			}
 			set = append(set, fmt.Sprintf("%s: %q", k, fmt.Sprint(st.Set[k])))
 		}
 		add(true, "set: { %s }", strings.Join(set, ", "))

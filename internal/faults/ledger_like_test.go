@@ -94,10 +94,15 @@ func differ(t *testing.T, seed uint64, what string, a, b []string) {
 	}
 }
 
-// TestSameSeedTellsTheSameStory plays stories twice.
+// TestSameSeedTellsTheSameStory plays stories twice. What is left to chance, such as
+// which of two timers of one instant is first, shows in few of them.
 func TestSameSeedTellsTheSameStory(t *testing.T) {
-	for seed := firstSeed(t); seed < firstSeed(t)+5; seed++ {
-		sc, _ := generate(seed, 100)
+	n := uint64(20)
+	if few() {
+		n = 5
+	}
+	for seed := firstSeed(t); seed < firstSeed(t)+n; seed++ {
+		sc, _ := generate(seed, steps)
 		differ(t, seed, "played twice", told(t, sc, seed, func() account { return newLedger() }), told(t, sc, seed, func() account { return newLedger() }))
 	}
 }

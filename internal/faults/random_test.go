@@ -291,7 +291,7 @@ func shrink(t *testing.T, f *finding) (lab.Scenario, violation, string) {
 }
 
 // TestStory plays the story in the file that FAULTS_STORY names in the light
-// world, and tells of it.
+// world, or in the lab's if it was found there, and tells of it.
 func TestStory(t *testing.T) {
 	file := os.Getenv("FAULTS_STORY")
 	if file == "" {
@@ -304,6 +304,12 @@ func TestStory(t *testing.T) {
 	sc, err := lab.ReadScenario(file, b)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if strings.HasSuffix(file, "-wholeworld.yaml") {
+		if f := playWhole(t, sc, firstSeed(t)); f != nil {
+			t.Errorf("it breaks %s\n%s", f.what.String(), f.world)
+		}
+		return
 	}
 	healing := 0
 	if slices.ContainsFunc(sc.Steps, func(st lab.Step) bool { return st.Do == "" }) {

@@ -77,15 +77,15 @@ func (s *soak) one(t *testing.T) {
 	s.next++
 	s.mu.Unlock()
 	seed, steps, whole := s.first+n, steps, n%wholeEvery == wholeEvery-1
-	if whole {
-		steps = wholeSteps
-	}
-	sc, healing := generate(seed, steps)
 	var f *finding
 	if whole {
-		sc.For += healedFor - healedSoon
-		f = playWhole(t, sc, seed)
+		steps = wholeSteps
+		sc, healing := generateWhole(t, seed)
+		if f = playWhole(t, sc, seed); f != nil {
+			f.healing = healing
+		}
 	} else {
+		sc, healing := generate(seed, steps)
 		f = playIn(t, sc, seed, healing)
 	}
 	s.mu.Lock()

@@ -58,11 +58,28 @@ var verbs = map[string]func(*world, lab.Step){
 		}
 		a.ailments.waits = true
 	}),
-	"unstick":     each(func(_ *world, _ lab.Step, a *appliance) { a.ailments.stuck, a.ailments.waits = false, false }),
-	"hang":        each(func(_ *world, _ lab.Step, a *appliance) { a.powerOff() }),
-	"pin":         each(func(_ *world, _ lab.Step, a *appliance) { a.ailments.certificate = false }),
-	"api-silent":  each(func(_ *world, _ lab.Step, a *appliance) { a.ailments.apiSilent = true }),
-	"api-answers": each(func(_ *world, _ lab.Step, a *appliance) { a.ailments.apiSilent = false }),
+	"stuck-boot": each(func(_ *world, _ lab.Step, a *appliance) { a.ailments.boots = true }),
+	"unstick": each(func(w *world, _ lab.Step, a *appliance) {
+		if now := time.Now(); a.ailments.boots && a.on && !a.up(now) {
+			a.upAt = now.Add(w.boot)
+		}
+		a.ailments.stuck, a.ailments.waits, a.ailments.boots = false, false, false
+	}),
+	"replace-unit": each(func(w *world, _ lab.Step, a *appliance) {
+		a.powerOff()
+		a.set = settings{checkPort: 8444}
+		a.ailments.dead, a.ailments.certificate, a.ailments.rotated = true, true, true // it has no services and no key
+		w.status(a, pair.EvidenceUnavailable)
+		if a.power == pair.PowerRunning {
+			a.powerOn(time.Now())
+			w.status(a, pair.EvidenceAvailable)
+		}
+	}),
+	"license-unit": each(func(_ *world, _ lab.Step, a *appliance) { a.ailments.rotated = false }),
+	"hang":         each(func(_ *world, _ lab.Step, a *appliance) { a.powerOff() }),
+	"pin":          each(func(_ *world, _ lab.Step, a *appliance) { a.ailments.certificate = false }),
+	"api-silent":   each(func(_ *world, _ lab.Step, a *appliance) { a.ailments.apiSilent = true }),
+	"api-answers":  each(func(_ *world, _ lab.Step, a *appliance) { a.ailments.apiSilent = false }),
 
 	"manager-429": func(w *world, st lab.Step) {
 		w.manager.inject(managerFault{kind: answers429, count: st.Times, delay: st.Late})

@@ -260,7 +260,12 @@ type keeper struct {
 	vault vault
 }
 
-const storeTakes = 4 * time.Millisecond
+const (
+	storeTakes = 4 * time.Millisecond
+	// cutOffAt is how long a request must have been on its way so that its end says
+	// something about the store.
+	cutOffAt = time.Second
+)
 
 // ask makes one request to the tables.
 func (k *keeper) ask(ctx context.Context, what string, write bool, do func(context.Context) error) error {
@@ -275,8 +280,13 @@ func (k *keeper) ask(ctx context.Context, what string, write bool, do func(conte
 		w.check.storeTroubled()
 	}
 	w.mu.Unlock()
+	began := time.Now()
 	if err := p.travel(ctx, what, storeTakes+late); err != nil {
-		return k.lost(what, fmt.Errorf("reach the store: %w: %w", pair.ErrUnreachable, err))
+		err = fmt.Errorf("reach the store: %w: %w", pair.ErrUnreachable, err)
+		if time.Since(began) < cutOffAt {
+			return err // who gave it no time learns nothing about the store
+		}
+		return k.lost(what, err)
 	}
 	switch {
 	case down, fails && !write:

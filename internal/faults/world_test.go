@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -31,6 +32,7 @@ type site struct {
 	name     string
 	prefix   string // of its units' keys
 	scenario lab.Scenario
+	file     []byte         // the pair file of the scenario; nil until it is wanted
 	changes  map[string]any // of the pair file, by the operator
 	units    [2]*appliance
 	original pair.Definition
@@ -66,9 +68,10 @@ type world struct {
 	due       []action
 	halted    bool // the whole function app
 	noSweep   time.Time
-	failed    []string // mistakes of the story
-	holds     []hold   // writes that will find their worker frozen
-	deaths    []death  // of workers, after their next write or events
+	failed    []string      // mistakes of the story
+	holds     []hold        // writes that will find their worker frozen
+	deaths    []death       // of workers, after their next write or events
+	idle      []chan func() // to goroutines without work
 }
 
 // action is something that happens at a time.
@@ -114,21 +117,19 @@ var read = &definitions{all: map[string]pair.Definition{}}
 
 // definition reads a pair file with the program's own reader.
 func (s *site) definition() (pair.Definition, error) {
-	key := fmt.Sprint(s.name, s.scenario.Pair, s.changes) // maps print in order
+	said := maps.Clone(s.scenario.Pair) // with what was changed since, which often is changed back
+	if said == nil {
+		said = map[string]any{}
+	}
+	maps.Copy(said, s.changes)
+	key := fmt.Sprint(s.name, said) // maps print in order
 	read.mu.Lock()
 	d, ok := read.all[key]
 	read.mu.Unlock()
 	if ok {
 		return d, nil
 	}
-	file, err := s.scenario.PairFile(nil)
-	if err == nil && len(s.changes) > 0 {
-		file, err = lab.ChangedPairFile(file, s.changes)
-	}
-	if err != nil {
-		return d, err
-	}
-	all, err := manifest.Read("pair file", bytes.NewReader(file))
+	d, err := s.read()
 	if err != nil {
 		return d, err
 	}
@@ -137,7 +138,27 @@ func (s *site) definition() (pair.Definition, error) {
 	if len(read.all) > 10_000 {
 		clear(read.all)
 	}
-	read.all[key] = all[0]
+	read.all[key] = d
+	return d, nil
+}
+
+// read is definition without a memory of other pair files than the site's first.
+func (s *site) read() (d pair.Definition, err error) {
+	if s.file == nil {
+		if s.file, err = s.scenario.PairFile(nil); err != nil {
+			return d, err
+		}
+	}
+	file := s.file
+	if len(s.changes) > 0 {
+		if file, err = lab.ChangedPairFile(file, s.changes); err != nil {
+			return d, err
+		}
+	}
+	all, err := manifest.Read("pair file", bytes.NewReader(file))
+	if err != nil {
+		return d, err
+	}
 	return all[0], nil
 }
 
@@ -365,14 +386,52 @@ func (w *world) host(n int) {
 }
 
 // begin makes a call in a goroutine of its own, a little later than the call
-// before it, because what begins in one instant goes on in any order.
+// before it, because what begins in one instant goes on in any order. How much
+// later is another number each time: calls wait whole seconds for this and that,
+// and what began seconds apart would end in one instant.
 func (w *world) begin(call func()) {
 	w.begun++
-	after := time.Duration(w.begun) * 1100 * time.Microsecond
-	w.running.Go(func() {
+	after := time.Duration(w.begun)*1100*time.Microsecond + time.Duration(w.roll("begin", "", time.Now().UnixMicro()+int64(w.begun))%uint64(time.Millisecond))
+	w.hand(func() {
 		time.Sleep(after)
 		call()
 	})
+}
+
+// hand gives work to a goroutine that has nothing to do, or to a new one. A pass
+// needs a deep stack: growing one for each, with all its frames, would take a tenth
+// of all time.
+func (w *world) hand(work func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := len(w.idle); n > 0 {
+		w.idle[n-1] <- work
+		w.idle = w.idle[:n-1]
+		return
+	}
+	next := make(chan func(), 1)
+	w.running.Go(func() {
+		for work != nil {
+			work()
+			work = w.rest(next)
+		}
+	})
+}
+
+// rest waits for more work, nil when there is none any more.
+func (w *world) rest(next chan func()) (work func()) {
+	w.mu.Lock()
+	w.idle = append(w.idle, next)
+	w.mu.Unlock()
+	select {
+	case work = <-next:
+	case <-w.over:
+		select {
+		case work = <-next: // which was given in this very instant
+		default:
+		}
+	}
+	return work
 }
 
 func (w *world) sweep() {

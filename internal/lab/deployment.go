@@ -117,6 +117,9 @@ func (w *World) hostAt(a netip.Addr) *network.Host {
 	if a == w.outside.Addr() {
 		return w.outside
 	}
+	if w.crowd != nil && a == w.crowd.host.Addr() {
+		return w.crowd.host
+	}
 	for _, m := range w.machines {
 		if a == m.Addr() {
 			return m

@@ -1,7 +1,7 @@
 // Package lab builds the simulated world and plays stories in it: two
 // LoadMasters, the load balancer's data path, Resource Manager, Event Grid,
-// the Functions host, and a client that keeps sending requests and so measures
-// the outage.
+// the Functions host, a client that keeps sending requests and so measures the
+// outage, and where a story wants them, clients that hold connections.
 //
 // It imports nothing of the program. Whoever plays a story brings the program
 // along as a Launcher and a Queues, or plays without one, which is the load

@@ -149,9 +149,19 @@ var OpenQuestions = []OpenQuestion{
 		func(b *behaviour, a int) { b.arm.ShowNICAddresses = a == 1 },
 	},
 	{
+		"restore-needs-reboot", "whether restored services work only after a reboot (loadmaster.md 7)",
+		[]string{"no", "yes"},
+		func(b *behaviour, a int) { b.unit.RestoreNeedsReboot = a == 1 },
+	},
+	{
 		"second-write", "what a second write does to a running one (azure.md 1.9)",
 		[]string{"supersedes", "refused"},
 		func(b *behaviour, a int) { b.arm.SecondWrite = arm.SecondWrite(a) },
+	},
+	{
+		"standby-connections", "whether a unit that becomes standby ends the connections it has or keeps them (no reference)",
+		[]string{"ended", "kept"},
+		func(b *behaviour, a int) { b.unit.StandbyKeepsConnections = a == 1 },
 	},
 	{
 		"standby-forwards", "whether a standby forwards traffic that reaches it (DESIGN 5)",
@@ -182,6 +192,11 @@ var OpenQuestions = []OpenQuestion{
 		"unauthorized", "the body of a 401 (loadmaster.md 1.5)",
 		[]string{"native", "page", "word"},
 		func(b *behaviour, a int) { b.unit.Unauthorized = loadmaster.UnauthorizedAnswer(a) },
+	},
+	{
+		"unlicensed-api", "whether a unit that was never licensed takes calls from anybody or has its API off (loadmaster.md 5)",
+		[]string{"open", "off"},
+		func(b *behaviour, a int) { b.unit.UnlicensedAPI = loadmaster.UnlicensedAPI(a) },
 	},
 	{
 		"v2-get", "the shape of get in JSON (loadmaster.md 7)",

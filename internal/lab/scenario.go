@@ -58,8 +58,11 @@ type Scenario struct {
 	// MaxMode is the program's setting TANDEM_MAX_MODE; nothing is lowered where
 	// nothing is said.
 	MaxMode string `yaml:"maxMode"`
-	Steps   []Step `yaml:"steps"`
-	Expect  Expect `yaml:"expect"`
+	// Clients hold connections to the published service all through the story;
+	// none where nothing is said.
+	Clients Clients `yaml:"clients"`
+	Steps   []Step  `yaml:"steps"`
+	Expect  Expect  `yaml:"expect"`
 }
 
 // Step is one thing that happens, or one look at how things are, at a time.
@@ -85,8 +88,14 @@ type Step struct {
 	State   string `yaml:"state"`
 	Address string `yaml:"address"`
 	// Set changes settings by name: of a unit, or of the pair file by path.
-	Set    map[string]any `yaml:"set"`
-	Expect *Now           `yaml:"expect"`
+	Set map[string]any `yaml:"set"`
+	// Refused demands that the operator's command is refused, because something else
+	// is so.
+	Refused bool `yaml:"refused"`
+	// Alone lets it happen with the load balancer alone only: what a person would do
+	// by hand where there is no program.
+	Alone  bool `yaml:"alone"`
+	Expect *Now `yaml:"expect"`
 }
 
 // Now is how things must be at the time of a step. Empty fields say nothing.
@@ -97,6 +106,8 @@ type Now struct {
 	Situation string `yaml:"situation"`
 	// Alarm is the alarm that stands, or none.
 	Alarm string `yaml:"alarm"`
+	// Job is how far the pair's newest job is, by the program's own word, or none.
+	Job string `yaml:"job"`
 	// Down lists the units that are set Down in the load balancer.
 	Down *[]string `yaml:"down"`
 	// NeighbourDown lists those of the first neighbour, as first and second.
@@ -112,6 +123,8 @@ type Expect struct {
 	Outage struct {
 		Tandem           time.Duration `yaml:"tandem"`
 		LoadBalancerOnly time.Duration `yaml:"loadBalancerOnly"`
+		// AloneAtLeast is the least that it was with the load balancer alone.
+		AloneAtLeast time.Duration `yaml:"aloneAtLeast"`
 	} `yaml:"outage"`
 	// Split is the most time in which both units may have served, and
 	// SplitWithout the least that it was without the program.
@@ -136,6 +149,11 @@ type Expect struct {
 	// Events are types of published events that must have come out in this
 	// order; others may stand between them.
 	Events []string `yaml:"events"`
+	// NewConnectionsFailed is how many new connections of the story's clients may
+	// at most have failed, and ConnectionsCut how many may at most have been cut
+	// that stood; nil says nothing.
+	NewConnectionsFailed *int `yaml:"newConnectionsFailed"`
+	ConnectionsCut       *int `yaml:"connectionsCut"`
 }
 
 // Scenarios returns every story, sorted by name. The stories are part of the
@@ -177,6 +195,9 @@ func ReadScenario(file string, b []byte) (Scenario, error) {
 	}
 	if s.Name == "" || s.Summary == "" || s.For <= 0 {
 		return s, fmt.Errorf("read story %s: expected name, summary and for", file)
+	}
+	if err := s.checkClients(); err != nil {
+		return s, fmt.Errorf("read story %s: %w", file, err)
 	}
 	for i, st := range s.Steps {
 		if i > 0 && st.At < s.Steps[i-1].At {

@@ -240,6 +240,11 @@ func (w *World) look(now Now) {
 			w.fail(fmt.Sprintf("the alarm %q stands, expected %q", got, now.Alarm))
 		}
 	}
+	if now.Job != "" && w.Options.Job != nil {
+		if got := w.Options.Job(); got != now.Job {
+			w.fail(fmt.Sprintf("the pair's job is %q, expected %q", got, now.Job))
+		}
+	}
 	if now.Down != nil && w.Options.Believed != nil {
 		if got := w.Down(); !slices.Equal(got, *now.Down) {
 			w.fail(fmt.Sprintf("set Down in the load balancer: %v, expected %v", got, *now.Down))

@@ -23,6 +23,7 @@ var azureVerbs = map[string]verb{
 	"manager-late":      {"the next writes, all without times, succeed at once and take effect late; late 0s ends it", managerLate},
 	"manager-no-effect": {"the next writes succeed, and the load balancer never follows", managerNoEffect},
 	"manager-fails":     {"the next writes are accepted and end Failed", managerFails},
+	"refuse-health":     {"Resource Manager refuses to tell what the load balancers see of their backends, as where the right to ask is missing", refuseHealth},
 	"manager-busy":      {"Resource Manager answers the next PUTs with 409: another operation is in progress", managerBusy},
 	"edit-between":      {"right before the next writes with If-Match somebody else edits the load balancer, or the resource of state, such as networkSecurityGroups/nsg-edge", editBetween},
 	"allocation-fails":  {"the next starts of VMs end with AllocationFailed", allocationFails},
@@ -33,7 +34,7 @@ var azureVerbs = map[string]verb{
 	"event-storm":       {"so many events in turn say that the VM is unavailable and available, none of them newer than the one before", on(eventStorm)},
 	"replay-events":     {"everything that Event Grid has delivered is delivered again, in reverse order, so many times", replayEvents},
 	"foreign-events":    {"events come about a deleted pair, another resource group and another subscription", foreignEvents},
-	"annotate":          {"Resource Health annotates the VM; state is the name, with or without VirtualMachine in front", on(annotate)},
+	"annotate":          {"Resource Health annotates the VM; state is the name, with or without VirtualMachine in front, or Available where it calls the VM well again", on(annotate)},
 }
 
 func managerThrottled(w *World, st Step) {
@@ -88,6 +89,14 @@ func managerBusy(w *World, st Step) {
 	w.manager.Inject(arm.Fault{
 		Kind: arm.Answer, By: Tandem, Method: http.MethodPut, Count: st.Times, Status: http.StatusConflict, Code: "AnotherOperationInProgress",
 		Message: "Another operation on this or dependent resource is in progress.",
+	})
+}
+
+func refuseHealth(w *World, _ Step) {
+	w.record.log("story", "Resource Manager refuses to tell rule health: the program has no right to ask")
+	w.manager.Inject(arm.Fault{
+		Kind: arm.Answer, By: Tandem, Method: http.MethodPost, PathSuffix: "/health", Count: -1, Status: http.StatusForbidden,
+		Message: "The client does not have authorization to perform action 'Microsoft.Network/loadBalancers/loadBalancingRules/health/action'.",
 	})
 }
 
@@ -253,6 +262,11 @@ func (w *World) foreign(vm, correlation string, at time.Time) {
 }
 
 func annotate(w *World, st Step, _ *loadmaster.Unit) {
+	if st.State == calledWell {
+		w.record.log("story", "Resource Health calls "+w.vm(st)+" available")
+		w.grid.Publish(eventgrid.AvailabilityStatusChanged(w.plan.vmID(st.Unit), eventgrid.Degraded, eventgrid.Available, time.Now()))
+		return
+	}
 	a, known := annotations[st.State]
 	if !known {
 		a, known = annotations["VirtualMachine"+st.State]
@@ -264,6 +278,9 @@ func annotate(w *World, st Step, _ *loadmaster.Unit) {
 	w.record.log("story", fmt.Sprintf("Resource Health annotates %s: %s", w.vm(st), a.Name))
 	w.grid.Publish(eventgrid.ResourceAnnotated(w.plan.vmID(st.Unit), a, time.Now()))
 }
+
+// calledWell is the state of a step that ends what an annotation announced.
+const calledWell = "Available"
 
 // annotations are those that Resource Health knows, by name (azure.md 4.1).
 var annotations = allAnnotations()

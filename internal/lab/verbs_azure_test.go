@@ -593,6 +593,12 @@ func TestEventsThatMeanNothing(t *testing.T) {
 			map[string]int{"VirtualMachineHostRebootedForRepair": 1},
 		},
 		{
+			"the end of what was announced",
+			Step{Do: "annotate", Unit: "first", State: "Available"},
+			"/lm1",
+			map[string]int{"Available": 1},
+		},
+		{
 			"an annotation with its whole name",
 			Step{Do: "annotate", Unit: "first", State: "VirtualMachineMigrationInitiatedForPlannedMaintenance"},
 			"/lm1",

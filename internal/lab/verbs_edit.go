@@ -69,6 +69,21 @@ func (w *World) networkResource(kindAndName string) string {
 	return w.plan.resource("Microsoft.Network/"+kind, name)
 }
 
+// Document is a resource of Resource Manager, or a part of one, as a person who
+// asks for it gets it; nil where there is none.
+func (w *World) Document(id string) ([]byte, error) {
+	status, text, err := w.ask(Person, http.MethodGet, id, nil)
+	switch {
+	case err != nil:
+		return nil, err
+	case status == http.StatusNotFound:
+		return nil, nil
+	case status != http.StatusOK:
+		return nil, fmt.Errorf("read %s: Resource Manager answers %d: %s", id, status, text)
+	}
+	return []byte(text), nil
+}
+
 // setPath puts a value at a path below an object.
 func setPath(d map[string]any, path []string, value any) error {
 	name, key, isElement := strings.Cut(strings.TrimSuffix(path[0], "]"), "[")

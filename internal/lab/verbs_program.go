@@ -37,14 +37,18 @@ var programVerbs = map[string]verb{
 	"store-fails":    {"the next requests to the tables fail with an unknown outcome; half of the writes are done", toProgram(storeFailsWords)},
 	"newer-record":   {"the stored record of the pair is marked as only a newer release may read it", toProgram(fixed("a newer release writes the record of the pair, for newer readers only"))},
 
-	"apply":   {"the operator applies the pair file with the changes of set, which stay", operates(applyWords)},
-	"pause":   {"the operator pauses the pair for that long, with state: first or second for the maintenance of that unit, or with state: all every pair", operates(named("pauses"))},
-	"resume":  {"the operator resumes the pair, or with state: all every pair", operates(named("resumes"))},
-	"approve": {"the operator approves the plan that waits", operates(named("approves the plan of"))},
-	"ack":     {"the operator acknowledges what blocks the pair", operates(named("acknowledges"))},
-	"prove":   {"the operator proves the lever on the pair's load balancer", operates(named("proves the lever of"))},
-	"write":   {"the operator has written what the pair's plan shows", operates(named("has written what the plan shows for"))},
-	"remove":  {"the operator removes the pair", operates(named("removes"))},
+	"apply":      {"the operator applies the pair file with the changes of set, which stay", operates(applyWords)},
+	"pause":      {"the operator pauses the pair for that long, with state: first or second for the maintenance of that unit, or with state: all every pair", operates(named("pauses"))},
+	"resume":     {"the operator resumes the pair, or with state: all every pair", operates(named("resumes"))},
+	"approve":    {"the operator approves the plan that waits", operates(named("approves the plan of"))},
+	"ack":        {"the operator acknowledges what blocks the pair", operates(named("acknowledges"))},
+	"prove":      {"the operator proves the lever on the pair's load balancer", operates(named("proves the lever of"))},
+	"write":      {"the operator has written what the pair's plan shows", operates(named("has written what the plan shows for"))},
+	"switchover": {"the operator asks for the active state to be moved to the unit of state, drained for that long", operates(switchoverWords)},
+	"set-up":     {"the operator asks for HA to be set up on both units (tandem configure)", operates(named("asks for HA to be set up on"))},
+	"consent":    {"the operator approves what the pair's job announces", operates(named("approves what the job announces of"))},
+	"cancel":     {"the operator cancels the pair's job", operates(named("cancels the job of"))},
+	"remove":     {"the operator removes the pair", operates(named("removes"))},
 }
 
 // killEvery is the time between two deaths where a story does not say.
@@ -189,6 +193,17 @@ func clockWords(st Step) string {
 		return fmt.Sprintf("the wall clock of %s steps back by %v", worker(st), -st.For)
 	}
 	return fmt.Sprintf("the wall clock of %s steps forward by %v", worker(st), st.For)
+}
+
+func switchoverWords(pair string, st Step) string {
+	words := "asks for a switchover of " + pair
+	if st.State != "" {
+		words += " to " + st.State
+	}
+	if st.For > 0 {
+		words += fmt.Sprintf(", drained for %v", st.For)
+	}
+	return words
 }
 
 func storeSlowWords(st Step) string {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"tandem/internal/lab/arm"
 	"tandem/internal/lab/loadmaster"
 )
 
@@ -27,7 +28,10 @@ var unitVerbs = map[string]verb{
 	"firmware":         {"the unit runs the firmware of state after its next reboot", on(installFirmware)},
 	"stuck-passive":    {"the unit stays Passive whoever polls it", on(stuckPassive)},
 	"stuck-standby":    {"the unit, without a preference, becomes Standby and waits for its partner", on(stuckStandby)},
+	"stuck-boot":       {"the unit boots again and again from its next boot on and cannot be reached", on(stuckBoot)},
 	"unstick":          {"the unit is no longer stuck", on(unstick)},
+	"replace-unit":     {"a blank unit takes the unit's place and boots: unlicensed, without HA, services and API key, with another certificate", on(replaceUnit)},
+	"license-unit":     {"a person licenses the blank unit and gives it the API key that the program knows", on(licenseUnit)},
 	"hang":             {"the appliance hangs: it is silent to everybody, its VM runs and the platform sees nothing; boot ends it", on(hang)},
 	"api-silent":       {"the unit's API port is closed; the check port is not", on(apiSilent)},
 	"api-answers":      {"the unit's API port is open again", on(apiAnswers)},
@@ -171,7 +175,29 @@ func stuckStandby(w *World, _ Step, u *loadmaster.Unit) {
 
 func unstick(w *World, _ Step, u *loadmaster.Unit) {
 	w.record.log("story", u.Name()+" is no longer stuck")
-	u.ChangeFaults(func(f *loadmaster.Faults) { f.StuckPassive, f.StuckStandby = false, false })
+	u.ChangeFaults(func(f *loadmaster.Faults) { f.StuckPassive, f.StuckStandby, f.StuckBoot = false, false, false })
+}
+
+func stuckBoot(w *World, _ Step, u *loadmaster.Unit) {
+	w.record.log("story", u.Name()+" will not come up from its next boot")
+	u.ChangeFaults(func(f *loadmaster.Faults) { f.StuckBoot = true })
+}
+
+// replaceUnit is a machine that is built anew from the vendor's image. One that
+// Azure has switched off stays so.
+func replaceUnit(w *World, st Step, u *loadmaster.Unit) {
+	w.record.log("story", "a blank unit takes the place of "+u.Name())
+	u.Replace()
+	w.unavailable(st.Unit)
+	if w.manager.Power(w.plan.vmID(st.Unit)) == arm.Running {
+		u.PowerOn()
+		w.available(st.Unit)
+	}
+}
+
+func licenseUnit(w *World, st Step, u *loadmaster.Unit) {
+	w.record.log("story", "a person licenses "+u.Name()+" and gives it the API key that the program knows")
+	u.License(APIKey(w.plan.Units[st.Unit].API.Secret), "")
 }
 
 // hang is a crash of which nobody outside learns: no event comes, and the VM

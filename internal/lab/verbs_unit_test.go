@@ -625,3 +625,81 @@ func TestTheSameSeedTellsTheSameStoryOfTwoPairs(t *testing.T) {
 		}
 	}
 }
+
+func TestAUnitMayNotComeUpFromItsReboot(t *testing.T) {
+	inWorld(t, Scenario{}, func(t *testing.T, w *World) {
+		w.Do(Step{Do: "stuck-boot", Unit: "second"})
+		w.Do(Step{Do: "reboot", Unit: "second"})
+		time.Sleep(5 * time.Minute)
+		away := view{balancer: "Up_Probe_Success Down_Probe_HttpEndpointUnreachable", units: "Active Booting", worker: "200 silence", api: "200 silence"}
+		if got := seen(t, w); got != away.or(usual) {
+			t.Errorf("got %+v", got)
+		}
+		w.Do(Step{Do: "unstick", Unit: "second"})
+		time.Sleep(2 * time.Minute)
+		if got := seen(t, w); got != usual {
+			t.Errorf("at the end %+v", got)
+		}
+	})
+}
+
+// TestABlankUnitServesNobodyUntilItIsMadeAUnitOfThePair replaces each unit in turn,
+// and has a person do by hand what makes it one again.
+func TestABlankUnitServesNobodyUntilItIsMadeAUnitOfThePair(t *testing.T) {
+	const up, unreachable = "Up_Probe_Success", "Down_Probe_HttpEndpointUnreachable"
+	for _, tt := range []struct {
+		unit, partner string
+		blank         view
+	}{
+		{"second", "10.0.0.4", view{balancer: up + " " + unreachable, units: "Active Active", worker: "200 refused", api: "200 pin"}},
+		{
+			"first", "10.0.0.5", view{client: "lm2", balancer: unreachable + " " + up, units: "Active Active", worker: "refused 200", api: "pin 200"},
+		},
+	} {
+		t.Run(tt.unit, func(t *testing.T) {
+			inWorld(t, Scenario{}, func(t *testing.T, w *World) {
+				w.Do(Step{Do: "replace-unit", Unit: tt.unit})
+				time.Sleep(time.Minute)
+				if got := seen(t, w); got != tt.blank.or(usual) {
+					t.Errorf("blank: %+v", got)
+				}
+				w.Do(Step{Do: "license-unit", Unit: tt.unit})
+				w.Do(Step{Do: "configure", Unit: tt.unit, Set: map[string]any{"hamode": tt.unit, "partner": tt.partner, "hcp": 8444, "haprefered": 1}})
+				w.Do(Step{Do: "reboot", Unit: tt.unit})
+				time.Sleep(2 * time.Minute)
+				if got := seen(t, w).units; got != "Active Standby" {
+					t.Errorf("configured: %s", got)
+				}
+				want := usual.client
+				if tt.unit == "first" {
+					want = "nobody" // it is preferred, active, and has no services
+				}
+				if got := w.Serving(); got != want {
+					t.Errorf("served by %s, want %s", got, want)
+				}
+				wantNoFailures(t, w)
+			})
+		})
+	}
+	t.Run("and is not configured before it is licensed", func(t *testing.T) {
+		inWorld(t, Scenario{}, func(t *testing.T, w *World) {
+			w.Do(Step{Do: "replace-unit", Unit: "second"})
+			time.Sleep(time.Minute)
+			w.Do(Step{Do: "configure", Unit: "second", Set: map[string]any{"hamode": "second"}})
+			if f := w.Failures(); len(f) != 1 || !strings.Contains(f[0], "unlicensed") {
+				t.Errorf("failures %q", f)
+			}
+		})
+	})
+	t.Run("and stays off where Azure has switched its machine off", func(t *testing.T) {
+		inWorld(t, Scenario{}, func(t *testing.T, w *World) {
+			w.Do(Step{Do: "deallocate", Unit: "second"})
+			time.Sleep(30 * time.Second)
+			w.Do(Step{Do: "replace-unit", Unit: "second"})
+			time.Sleep(time.Minute)
+			if got := w.units["second"].State().String(); got != "Off" {
+				t.Errorf("it is %s", got)
+			}
+		})
+	})
+}

@@ -99,6 +99,8 @@ type Options struct {
 	// Believed tells what the program believes of the pair, for the looks of
 	// the story; nil where there is no program.
 	Believed func() string
+	// Job tells how far the pair's newest job is, for the same.
+	Job func() string
 	// Alarmed tells which alarm of the pair stands, for the same looks.
 	Alarmed func() string
 	// Took is called when a service has taken something from the program and
@@ -123,6 +125,7 @@ type World struct {
 	grid      *eventgrid.Grid
 	authority *authority
 	client    *client
+	crowd     *crowd          // nil where the story has no clients that hold connections
 	outside   *network.Host   // the client's
 	machines  []*network.Host // of the workers
 	workers   []netip.Addr    // every address from which the program reaches the units
@@ -335,6 +338,10 @@ func (b beforeAnswer) WriteHeader(status int) {
 
 func (w *World) buildClient() error {
 	w.client = newClient(w.outside, w.service, phase(actorClient), w.record.to("client"))
+	if w.Scenario.Clients.Count > 0 {
+		host := w.net.Host("clients", w.outside.Addr().Next())
+		w.crowd = newCrowd(host, w.service, w.Scenario.Clients, w.Options.Seed*10+5, w.record.to("clients"))
+	}
 	for n, addr := 0, workerAddr; n < max(w.Scenario.Workers, 1); n, addr = n+1, addr.Next() {
 		w.machines = append(w.machines, w.net.Host(workerName(n), addr))
 		w.workers = append(w.workers, addr)
@@ -423,6 +430,9 @@ func (w *World) Run(ctx context.Context) error {
 	defer cancel()
 	var wait sync.WaitGroup
 	wait.Go(func() { w.client.run(ctx) })
+	if w.crowd != nil {
+		wait.Go(func() { w.crowd.run(ctx) })
+	}
 	if w.program != nil {
 		wait.Go(func() { w.program.run(ctx) })
 		wait.Go(func() {
@@ -441,6 +451,7 @@ func (w *World) Run(ctx context.Context) error {
 			w.fail("the Functions host would hang or refuse: " + f)
 		}
 	}
+	w.judgeConnections()
 	for _, role := range w.roles() {
 		if u := w.units[role]; u.Lockouts() > 0 {
 			w.fail(fmt.Sprintf("%d failed logins locked the account of %s", u.FailedLogins(), u.Name()))
@@ -467,6 +478,9 @@ func (w *World) steps(ctx context.Context) {
 // Do lets a step happen now, whatever its time: for a story whose next step
 // waits for something, and not for a time.
 func (w *World) Do(st Step) {
+	if st.Alone && w.program != nil {
+		return
+	}
 	if do, ok := verbs[st.Do]; ok {
 		do.run(w, st)
 	}
@@ -501,6 +515,14 @@ func (w *World) Transcript() []Line { return w.record.flush() }
 
 // Outage is what the client measured.
 func (w *World) Outage() Outage { return w.client.measured() }
+
+// Connections is what came of the connections of the story's clients.
+func (w *World) Connections() Connections {
+	if w.crowd == nil {
+		return Connections{}
+	}
+	return w.crowd.measured()
+}
 
 // PairFile is the story's pair file, with the pins of the units' certificates.
 func (w *World) PairFile() []byte { return w.pairs[0].pinned }

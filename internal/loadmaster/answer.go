@@ -57,6 +57,26 @@ func (e element) child(name string) (element, bool) {
 	return element{}, false
 }
 
+// children finds all elements of a name, in the case in which child finds the
+// first.
+func (e element) children(name string) []element {
+	first, ok := e.child(name)
+	if !ok {
+		return nil
+	}
+	var all []element
+	for _, kid := range e.kids {
+		if kid.name == first.name {
+			all = append(all, kid)
+		}
+	}
+	return all
+}
+
+// empty reports whether the element says nothing, as a list without elements
+// may be written (loadmaster.md 7 item 16).
+func (e element) empty() bool { return len(e.kids) == 0 && unpadded(e.text) == "" }
+
 // value returns the text of a field, without the padding and the quotes of
 // old firmware (loadmaster.md 1.5), and whether the field is there.
 func (e element) value(name string) (string, bool) {
@@ -141,7 +161,9 @@ func fromJSON(name string, value any) []element {
 		return list
 	case nil:
 		return []element{{name: name}}
-	default: // string, json.Number, bool
+	case string:
+		return []element{{name: name, text: v}}
+	default: // json.Number, bool
 		return []element{{name: name, text: fmt.Sprint(v)}}
 	}
 }

@@ -55,6 +55,7 @@ func TestEveryExampleIsUnderstood(t *testing.T) {
 		{file: "v2-plain-success.json", status: 200, code: 200, message: "Command completed ok"},
 		{file: "v2-error-401.json", status: 401, code: 401, message: "Authorization Required"},
 		{file: "v2-error-422-unknown-vs.json", status: 200, code: 422, message: "Unknown VS"},
+		{file: "v2-backup.json", status: 200, code: 200, field: "data", value: "H4sIAAAAAAAA..."},
 		{file: "v2-showvs.json", status: 200, code: 200, field: "Status", value: "Down"},
 	}
 	for _, tt := range tests {

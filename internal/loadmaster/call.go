@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// maxAnswer bounds what is read of an answer.
+	// maxAnswer bounds what is read of an answer that is no file.
 	maxAnswer = 1 << 20
 
 	// retryAfter is the wait before a dropped read is tried again, and
@@ -34,13 +34,23 @@ func (s *session) call(ctx context.Context, c command) (element, error) {
 		return element{}, err
 	}
 	if a.turnedAway() {
-		if speak == v2 && (a.code != http.StatusUnauthorized || !s.unit.takesNewAPI()) {
+		if speak == v2 && s.oldAPITakes(c) && s.mayTryOldAPI(ctx, a) {
 			return s.fallBack(ctx, c, a)
 		}
-		s.unit.forgetOldAPI()
+		if a.code != http.StatusUnauthorized { // which says nothing of the API
+			s.unit.forgetOldAPI()
+		}
 		return element{}, s.turnedAway(c, speak, a, 0)
 	}
 	return s.settle(c, speak, a)
+}
+
+// mayTryOldAPI reports whether a call that the JSON API turned away may be made in
+// the XML API. After a 401 that is a second failed login if the credentials are
+// wrong: where the unit took the JSON API before, or where the caller allows but
+// one, it is not made.
+func (s *session) mayTryOldAPI(ctx context.Context, refused answer) bool {
+	return refused.code != http.StatusUnauthorized || !s.unit.takesNewAPI() && !s.client.opts.OneLogin(ctx)
 }
 
 // fallBack tries the XML API after the JSON API turned the call away, which
@@ -65,6 +75,10 @@ func (s *session) fallBack(ctx context.Context, c command, refused answer) (elem
 	}
 	return s.settle(c, v1, a)
 }
+
+// oldAPITakes reports whether these credentials can go with the command in the
+// XML API without standing in the URL (requestV1).
+func (s *session) oldAPITakes(c command) bool { return c.upload == nil || s.creds.User != "" }
 
 // turnedAway ends a call that no API took; other is the code with which the API
 // tried before turned it away. Each 401 is a failed login, after which these
@@ -125,8 +139,7 @@ func (s *session) send(ctx context.Context, d dialect, c command) (answer, error
 	if err := s.awaitTurn(ctx, c); err != nil {
 		return answer{}, err
 	}
-	timeout := s.client.opts.Timeout
-	callCtx, cancel := context.WithTimeout(ctx, timeout)
+	callCtx, cancel := context.WithTimeout(ctx, c.timeout(s.client.opts.Timeout))
 	defer cancel()
 	p := &progress{}
 	req, err := d.request(p.watch(callCtx), s.unit.at.String(), s.creds, c)
@@ -142,14 +155,14 @@ func (s *session) send(ctx context.Context, d dialect, c command) (answer, error
 		return answer{}, s.lost(ctx, c, p, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, c.limit()+1))
 	if err != nil {
 		return answer{}, s.lost(ctx, c, p, err)
 	}
-	if len(body) > maxAnswer {
-		return answer{}, s.unreadable(c, fmt.Sprintf("expected an answer of at most %d bytes", maxAnswer))
+	if int64(len(body)) > c.limit() {
+		return answer{}, s.unreadable(c, fmt.Sprintf("expected an answer of at most %d bytes", c.limit()))
 	}
-	a, err := decode(resp.StatusCode, body)
+	a, err := c.decode(resp, body)
 	if err != nil {
 		return answer{}, s.unreadable(c, s.shown(err.Error()))
 	}

@@ -49,6 +49,10 @@ type Options struct {
 	// answer; 0 means 5s. Waiting for the unit's call limit comes on top, and a
 	// second attempt has its own.
 	Timeout time.Duration
+	// OneLogin reports whether what is done with a context may make one failed login
+	// at most, because there was one before; nil means never. Two are made of one
+	// attempt where nobody knows yet which API a unit takes.
+	OneLogin func(context.Context) bool
 	// Log hears what an operator can improve; nil means nobody.
 	Log *slog.Logger
 	// Seed determines the jitter of second attempts.
@@ -88,6 +92,9 @@ func New(opts Options) (*Client, error) {
 	}
 	if opts.ReadFile == nil {
 		opts.ReadFile = os.ReadFile
+	}
+	if opts.OneLogin == nil {
+		opts.OneLogin = func(context.Context) bool { return false }
 	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)

@@ -82,6 +82,22 @@ func TestReportIsTheSameInBothDialects(t *testing.T) {
 	}
 }
 
+func TestConnectionsAreTheSameInBothDialects(t *testing.T) {
+	unit := newHealthy()
+	for api, answer := range map[string]func(call) reply{"v2": unit.answer, "v1": onlyV1(unit.answer)} {
+		inBubble(t, answer, func(t *testing.T, w *world) {
+			if n, err := w.client.Connections(t.Context(), w.pair); err != nil || n != 7 {
+				t.Errorf("%s: %d connections, %v; want 7", api, n, err)
+			}
+		})
+	}
+	inBubble(t, func(c call) reply { return field(c, "ChangeTime", "1637849309") }, func(t *testing.T, w *world) {
+		if n, err := w.client.Connections(t.Context(), w.pair); !errors.Is(err, pair.ErrUnreadable) || n != 0 {
+			t.Errorf("without the services: %d connections, %v; want ErrUnreadable", n, err)
+		}
+	})
+}
+
 func TestReportIsCheap(t *testing.T) {
 	unit := newHealthy()
 	inBubble(t, unit.answer, func(t *testing.T, w *world) {
@@ -350,6 +366,9 @@ func TestWriteIsNeverRepeated(t *testing.T) {
 		},
 		"azurehamode": func(ctx context.Context, w *world) error { return w.client.SetHAMode(ctx, w.pair, pair.Second) },
 		"reboot":      func(ctx context.Context, w *world) error { return w.client.Reboot(ctx, w.pair) },
+		"restore": func(ctx context.Context, w *world) error {
+			return w.client.Restore(ctx, w.pair, strings.NewReader(theBackup), loadmaster.RestoreAll)
+		},
 	}
 	for name, write := range writes {
 		t.Run(name, func(t *testing.T) {
@@ -931,7 +950,11 @@ func TestSecretsAppearNowhere(t *testing.T) {
 					_, errParameter := w.client.Parameter(t.Context(), w.pair, "version")
 					errSet := w.client.SetHAParameters(t.Context(), w.pair, wanted)
 					errReboot := w.client.Reboot(t.Context(), w.pair)
-					for _, err := range []error{errReport, errHA, errParameter, errSet, errReboot} {
+					_, errConfigure := w.client.Configure(t.Context(), w.pair, pair.First, wanted)
+					_, errConnections := w.client.Connections(t.Context(), w.pair)
+					errBackup := w.client.Backup(t.Context(), w.pair, io.Discard)
+					errRestore := w.client.Restore(t.Context(), w.pair, strings.NewReader("x"), loadmaster.RestoreAll)
+					for _, err := range []error{errReport, errHA, errParameter, errSet, errReboot, errConfigure, errConnections, errBackup, errRestore} {
 						for ; err != nil; err = errors.Unwrap(err) {
 							if leaks(fmt.Sprintf("%v %+v %#v %q", err, err, err, err)) {
 								t.Errorf("an error shows a secret: %v", err)

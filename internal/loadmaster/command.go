@@ -3,21 +3,26 @@ package loadmaster
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"tandem/internal/pair"
 )
 
 // command is one command of the API, the same in both dialects.
 type command struct {
-	name  string
-	args  []arg
-	write bool // it changes something, so it is never sent twice
+	name   string
+	args   []arg
+	write  bool   // it changes something, so it is never sent twice
+	upload []byte // a file that goes with it, nil for none
+	file   bool   // the answer is a file
 }
 
 type arg struct{ name, value string }
@@ -46,6 +51,31 @@ func (c command) check() error {
 		}
 	}
 	return nil
+}
+
+// timeout is how long one exchange of the command may take, where others may
+// take the given time.
+func (c command) timeout(usual time.Duration) time.Duration {
+	if c.file || c.upload != nil {
+		return max(usual, transferTimeout)
+	}
+	return usual
+}
+
+// limit bounds what is read of an answer to the command.
+func (c command) limit() int64 {
+	if c.file {
+		return maxAnswer + int64(base64.StdEncoding.EncodedLen(maxBackup))
+	}
+	return maxAnswer
+}
+
+// decode reads an answer to the command.
+func (c command) decode(resp *http.Response, body []byte) (answer, error) {
+	if c.file {
+		return decodeFile(resp.StatusCode, resp.Header.Get("Content-Type"), body)
+	}
+	return decode(resp.StatusCode, body)
 }
 
 // dialect is one of the two APIs.
@@ -79,6 +109,9 @@ func requestV2(ctx context.Context, host string, creds Credentials, c command) (
 	for _, a := range c.args {
 		fields[a.name] = a.value
 	}
+	if c.upload != nil {
+		fields[fileField] = base64.StdEncoding.EncodeToString(c.upload)
+	}
 	if creds.APIKey != "" {
 		fields["apikey"] = creds.APIKey
 	} else {
@@ -92,19 +125,27 @@ func requestV2(ctx context.Context, host string, creds Credentials, c command) (
 }
 
 // requestV1 is a GET with HTTP Basic authentication, the oldest form, or with
-// an API key the same pairs as a form in the body (loadmaster.md 1.1, 1.4).
+// an API key the same pairs as a form in the body (loadmaster.md 1.1, 1.4). A
+// file is the whole body, so with one the key could only stand in the URL.
 func requestV1(ctx context.Context, host string, creds Credentials, c command) (*http.Request, error) {
 	values := url.Values{}
 	for _, a := range c.args {
 		values.Set(a.name, a.value)
 	}
 	target := url.URL{Scheme: "https", Host: host, Path: "/access/" + c.name}
+	if creds.User == "" && c.upload != nil {
+		return nil, errors.New("API v1 takes a file with user and password only, because an API key would stand in the URL")
+	}
 	if creds.User == "" {
 		values.Set("apikey", creds.APIKey)
 		return newRequest(ctx, http.MethodPost, target.String(), "application/x-www-form-urlencoded", strings.NewReader(values.Encode()))
 	}
 	target.RawQuery = values.Encode()
-	req, err := newRequest(ctx, http.MethodGet, target.String(), "", nil)
+	method, contentType, body := http.MethodGet, "", io.Reader(nil)
+	if c.upload != nil {
+		method, contentType, body = http.MethodPost, "application/octet-stream", bytes.NewReader(c.upload)
+	}
+	req, err := newRequest(ctx, method, target.String(), contentType, body)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,6 @@
 // Package loadmaster is the client of the appliance's own API. It asks a unit
-// what it is and does, sets its HA parameters and reboots it, and answers in
-// the words of internal/pair.
+// what it is and does, sets its HA mode and parameters, reboots it, backs it up
+// and restores it, and answers in the words of internal/pair.
 //
 // The JSON API (v2) is spoken first and the XML API (v1) where v2 is not to be
 // had; all that differs between them and between firmware releases ends here.

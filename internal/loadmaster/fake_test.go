@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -73,6 +74,7 @@ type call struct {
 	cmd   string // "get hastatus", "azurehaparam"
 	args  map[string]string
 	login string // key, or user:password
+	file  string // what was sent up, as bytes
 	url   string
 	at    time.Time
 }
@@ -136,8 +138,15 @@ func readCall(r *http.Request) call {
 		c.api = "v2"
 		_ = json.NewDecoder(r.Body).Decode(&c.args)
 		c.cmd = c.args["cmd"]
+		raw, _ := base64.StdEncoding.DecodeString(c.args["data"])
+		c.file = string(raw)
 		delete(c.args, "cmd")
+		delete(c.args, "data")
 	} else {
+		if r.Header.Get("Content-Type") == "application/octet-stream" {
+			raw, _ := io.ReadAll(r.Body)
+			c.file = string(raw)
+		}
 		_ = r.ParseForm()
 		c.cmd = strings.TrimPrefix(r.URL.Path, "/access/")
 		for k := range r.Form {
@@ -249,12 +258,16 @@ func fixture(t testing.TB, name string) string {
 // healthy answers as a first unit that is active and whose HA parameters can
 // be set, in both dialects.
 type healthy struct {
-	mu      sync.Mutex
-	params  map[string]string
-	version string
-	boot    int64
-	changed int64
+	mu       sync.Mutex
+	params   map[string]string
+	version  string
+	boot     int64
+	changed  int64
+	restored []string // kinds and files
 }
+
+// theBackup has bytes that no text has.
+const theBackup = "\x1f\x8b\x08\x00 a backup of bytes: \xff\xfe\x00\r\n"
 
 func newHealthy() *healthy {
 	return &healthy{
@@ -274,7 +287,10 @@ func (h *healthy) answer(c call) reply {
 	case "get version":
 		return field(c, "version", h.version)
 	case "stats":
-		return field(c, "ChangeTime", fmt.Sprint(h.changed))
+		if c.api == "v2" {
+			return ok(fmt.Sprintf(`{"code":200,"ChangeTime":%d,"VStotals":{"TotalConns":9},"Vs":[{"ActiveConns":3},{"ActiveConns":4}],"status":"ok"}`, h.changed))
+		}
+		return ok(xmlAnswer(fmt.Sprintf("<VStotals/><Vs><ActiveConns>3</ActiveConns></Vs><Vs><ActiveConns>4</ActiveConns></Vs><ChangeTime>%d</ChangeTime>", h.changed)))
 	case "getazurehaparams":
 		if c.api == "v2" {
 			b, _ := json.Marshal(map[string]any{"code": 200, "AzureHA": h.params, "status": "ok"})
@@ -296,6 +312,14 @@ func (h *healthy) answer(c call) reply {
 		h.params["HaMode"] = c.args["hamode"]
 		return done(c)
 	case "reboot":
+		return done(c)
+	case "backup":
+		if c.api == "v2" {
+			return ok(fmt.Sprintf(`{"code":200,"data":%q,"status":"ok"}`, base64.StdEncoding.EncodeToString([]byte(theBackup))))
+		}
+		return reply{status: 200, body: theBackup, header: map[string]string{"Content-Type": "application/octet-stream"}}
+	case "restore":
+		h.restored = append(h.restored, c.args["type"]+" "+c.file)
 		return done(c)
 	}
 	return failed(c, 405, "Unknown command")

@@ -91,7 +91,7 @@ func (s *session) lost(ctx context.Context, c command, p *progress, err error) e
 	case c.write && p.connected.Load():
 		return s.fault(c, "the request was sent, but the answer was lost: "+detail, pair.ErrUnknownOutcome)
 	case timedOut(err):
-		return s.fault(c, fmt.Sprintf("expected an answer within %v", s.client.opts.Timeout), pair.ErrUnreachable)
+		return s.fault(c, fmt.Sprintf("expected an answer within %v", c.timeout(s.client.opts.Timeout)), pair.ErrUnreachable)
 	case dropped(err):
 		return s.fault(c, "the unit dropped the connection: "+detail, pair.ErrUnreachable, errDropped)
 	case p.answered.Load() || p.noTLS.Load() || errors.Is(err, http.ErrSchemeMismatch):

@@ -143,3 +143,59 @@ func checkHidden(t *testing.T, text string, creds Credentials) {
 		t.Errorf("shows a secret: %q", text)
 	}
 }
+
+// FuzzConnections takes any answer for statistics: it is a number of connections,
+// or it is none, and then nothing is said of how many there are.
+func FuzzConnections(f *testing.F) {
+	for _, file := range []string{"v1-stats.xml", "v1-plain-success.xml", "v2-showvs.json"} {
+		f.Add(fixture(f, file))
+	}
+	f.Add([]byte(`{"code":200,"VStotals":{},"Vs":[{"ActiveConns":3},{"activconns":"4"},[]],"Rs":null}`))
+	f.Add([]byte(`<Response><Success><Data><Vs><ActiveConns>2147483647</ActiveConns></Vs><Vs/></Data></Success></Response>`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		a, err := decode(200, body)
+		if err != nil {
+			return
+		}
+		n, err := connections(a.data)
+		if n < 0 || err != nil && n != 0 {
+			t.Errorf("%d connections, %v", n, err)
+		}
+		if err == nil && len(a.data.children("Vs")) == 0 && n != 0 {
+			t.Errorf("%d connections without a service", n)
+		}
+	})
+}
+
+// FuzzFile takes any answer to a backup, in both forms: what is taken for a file
+// is never an answer in words, and a file goes through both forms unchanged.
+func FuzzFile(f *testing.F) {
+	f.Add(200, "application/json", fixture(f, "v2-backup.json"))
+	f.Add(200, "application/octet-stream", []byte("\x1f\x8b\x08\x00"))
+	f.Add(200, "application/octet-stream", fixture(f, "v1-error-422-unknown-vs.xml"))
+	f.Add(422, "text/xml", fixture(f, "v1-error-422-unknown-vs.xml"))
+	f.Add(200, "", []byte("<html>"))
+	f.Fuzz(func(t *testing.T, status int, contentType string, body []byte) {
+		a, err := decodeFile(status, contentType, body)
+		if err == nil && a.code < 300 && !a.page {
+			file, ok := a.data.child(fileField)
+			if !ok || file.text == "" {
+				t.Errorf("a success without a file: %q", body)
+			}
+			if strings.HasPrefix(file.text, "<?xml") && file.text == string(body) {
+				t.Errorf("words for a file: %q", body)
+			}
+		}
+		if len(body) == 0 {
+			return
+		}
+		inJSON, err := json.Marshal(map[string]any{"code": 200, "data": body, "status": "ok"}) // base64
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err = decodeFile(200, "application/json", inJSON)
+		if file, _ := a.data.child(fileField); err != nil || file.text != string(body) {
+			t.Errorf("got %q, %v; want %q", file.text, err, body)
+		}
+	})
+}

@@ -78,7 +78,7 @@ func (c *Client) SetHAMode(ctx context.Context, u pair.Unit, role pair.Role) err
 	if err != nil {
 		return err
 	}
-	write := command{name: haMode, args: []arg{{"hamode", role.String()}}, write: true}
+	write := modeCommand(role)
 	if _, err := s.call(ctx, write); err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (c *Client) SetHAMode(ctx context.Context, u pair.Unit, role pair.Role) err
 		if got.Role == role {
 			return ""
 		}
-		return fmt.Sprintf("role %v, expected %v", got.Role, role)
+		return HAParameters{Role: role}.differenceInRole(got)
 	})
 }
 
@@ -119,15 +119,13 @@ func (c *Client) Parameter(ctx context.Context, u pair.Unit, name string) (strin
 	if err != nil {
 		return "", err
 	}
-	first, ok := data.child(name)
-	if !ok {
+	values := data.children(name)
+	if len(values) == 0 {
 		return "", s.fault(read, "expected the parameter in the answer, it is not there", pair.ErrNotFound)
 	}
 	var list []string
-	for _, kid := range data.kids {
-		if kid.name == first.name {
-			list = append(list, unpadded(kid.text))
-		}
+	for _, value := range values {
+		list = append(list, unpadded(value.text))
 	}
 	return s.hider.Replace(strings.Join(list, ",")), nil
 }
@@ -214,6 +212,10 @@ func (p HAParameters) command() command {
 	}}
 }
 
+func modeCommand(role pair.Role) command {
+	return command{name: haMode, args: []arg{{"hamode", role.String()}}, write: true}
+}
+
 func digit(on bool) string {
 	if on {
 		return "1"
@@ -237,6 +239,13 @@ func (p HAParameters) difference(got HAParameters) string {
 		d = append(d, fmt.Sprintf("all interfaces %t, expected %t", got.AllInterfaces, p.AllInterfaces))
 	}
 	return strings.Join(d, ", ")
+}
+
+// partnerIs reports whether the partner is the unit with an address. A name is
+// not resolved.
+func (p HAParameters) partnerIs(unit netip.Addr) bool {
+	partner, err := netip.ParseAddr(p.Partner)
+	return err == nil && partner.Unmap() == unit
 }
 
 func samePartner(a, b string) bool {

@@ -3,7 +3,6 @@ package loadmaster
 import (
 	"context"
 	"fmt"
-	"net/netip"
 
 	"tandem/internal/pair"
 )
@@ -45,7 +44,7 @@ func (c *Client) Prefer(ctx context.Context, u pair.Unit, want pair.Preference) 
 	if _, err := s.call(ctx, write); err != nil {
 		return pair.Report{}, err
 	}
-	return s.reportBack(ctx, write, wanted.HAParameters)
+	return s.reportBack(ctx, write, wanted.difference)
 }
 
 // kept are the HA parameters to write: a wanted preference, and the rest as
@@ -74,7 +73,7 @@ func (s *session) readToKeep(ctx context.Context, want pair.Preference) (kept, e
 	if err := k.check(); err != nil {
 		return kept{}, s.fault(read, "what must be written back makes no sense: "+s.shown(err.Error()), pair.ErrInvalid)
 	}
-	if partner, err := netip.ParseAddr(k.Partner); err == nil && partner.Unmap() == s.unit.at.Addr() {
+	if k.partnerIs(s.unit.at.Addr()) {
 		return kept{}, s.fault(read, "the unit calls itself its partner, which must not be written back", pair.ErrInvalid)
 	}
 	if all, _ := fields.value("HealthCheckAllInterfaces"); !yes(all) && !no(all) {
@@ -85,13 +84,13 @@ func (s *session) readToKeep(ctx context.Context, want pair.Preference) (kept, e
 
 // reportBack believes a write only when it is seen, and tells what else the
 // unit says of itself.
-func (s *session) reportBack(ctx context.Context, write command, want HAParameters) (pair.Report, error) {
+func (s *session) reportBack(ctx context.Context, write command, difference func(HAParameters) string) (pair.Report, error) {
 	r, err := s.wholeReport(ctx)
 	if err != nil {
 		return pair.Report{}, s.fault(write, "the unit said yes, but reading back failed: "+err.Error(), pair.ErrUnknownOutcome)
 	}
 	got := HAParameters{Role: r.Role, Partner: r.Partner, CheckPort: r.CheckPort, Preferred: r.Preferred, AllInterfaces: r.AllInterfaces}
-	switch d := want.difference(got); {
+	switch d := difference(got); {
 	case got == HAParameters{}:
 		return pair.Report{}, s.fault(write, "the unit said yes, but does not tell its HA parameters any more", pair.ErrUnknownOutcome)
 	case d != "":

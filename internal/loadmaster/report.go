@@ -66,7 +66,7 @@ func (s *session) report(ctx context.Context) (pair.Report, error) {
 		return r, err
 	}
 	if now := time.Now(); known.readAt.IsZero() || now.Sub(known.readAt) >= statsEvery {
-		changed, err := s.optional(ctx, command{name: "stats"}, "ChangeTime")
+		changed, err := s.optional(ctx, command{name: statsRead}, "ChangeTime")
 		if err != nil {
 			return r, err
 		}

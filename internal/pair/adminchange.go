@@ -9,7 +9,8 @@ import (
 type AdminChange struct {
 	LoadBalancer ResourceID
 	Pool         string
-	Address      netip.Addr // of the unit
+	Address      netip.Addr // of the unit, by the pair file; its member may be of the other family
+	VM           ResourceID // of the unit
 	Want         AdminState
 	// ETag is the pool's version that the decision was made on; the write is
 	// refused with ErrConflict when the pool has another one.

@@ -134,6 +134,77 @@ func unreached(seen *Observation, rec *Record) bool {
 	return false
 }
 
+const (
+	// measuredLow is the part of the probes, in percent, below which the load
+	// balancer does not see a unit serve. It is far from both ends because the first
+	// and the last minute of a reading may be of before and after.
+	measuredLow = 50
+	// measuredFor is how long a reading of the availability metric tells anything.
+	measuredFor = 10 * time.Minute
+	// ReasonMeasured stands for the load balancer's word where its availability
+	// metric tells, and rule health does not, that it does not see a unit serve.
+	ReasonMeasured = "its availability metric shows few probes answered"
+)
+
+// measured is the reading of a unit's availability that counts: a recent one, where
+// rule health, which is younger, neither sees the unit up nor explains it by an admin
+// state.
+func (b *BalancerSeen) measured(u Unit, now time.Time) (seen AvailabilitySeen, known bool) {
+	for _, h := range b.Health {
+		if h.Address == u.Address && (h.Up || h.Admin() != AdminNone) {
+			return seen, false
+		}
+	}
+	for _, a := range b.Availability {
+		if age := now.Sub(a.At); a.Address == u.Address && age < measuredFor && age > -bootSkew {
+			return a, true
+		}
+	}
+	return seen, false
+}
+
+// overlooked reports whether a load balancer has not seen a unit serve for minutes in
+// which the unit answered us 200 at every look. It is no proof of what is so now, and
+// only makes more careful: nothing that leaves this unit to serve alone is set.
+func overlooked(seen *Observation, u Unit) bool {
+	for n := range seen.Balancers {
+		if a, known := seen.Balancers[n].measured(u, seen.At); known && a.Answer == CheckServing && a.Percent < measuredLow {
+			return true
+		}
+	}
+	return false
+}
+
+// learnMeasured adds to how the load balancers' probes find a unit, p if that was
+// read, what only the availability metric tells: that they do not see one serve that
+// answers us 200, or see one serve that does not answer us at all. It is forgotten
+// when the unit itself answers otherwise, or the metric does. What rule health said
+// stands until rule health says otherwise.
+func learnMeasured(p ProbedSeen, read bool, in *Input, r Role, was ProbedSeen) (ProbedSeen, bool) {
+	if p.Unreached || p.Up || was.Foreign != AdminUnknown {
+		return p, read
+	}
+	seen, unit := &in.Observation, in.Definition.Units.Of(r)
+	told, up := false, false
+	for n := range seen.Balancers {
+		a, known := seen.Balancers[n].measured(unit, seen.At)
+		told = told || known
+		up = up || known && !a.Answer.Answered() && a.Percent >= measuredLow
+	}
+	answer, dark := seen.Unit(r).Check.Answer, !seen.Units[0].Lives() && !seen.Units[1].Lives()
+	over := told || !was.Unreached && !dark || was.Unreached && answer.Answered() && answer != CheckServing
+	switch {
+	case overlooked(seen, unit):
+		return ProbedSeen{Unreached: true, Reason: ReasonMeasured}, true
+	case up && dark:
+		return ProbedSeen{Up: true, Reason: ReasonMeasured}, true
+	case was.Reason == ReasonMeasured && over:
+		return ProbedSeen{}, true
+	default:
+		return p, read
+	}
+}
+
 // misconfigured says what the units' own words about their set-up contradict,
 // empty where nothing. What a unit does not tell contradicts nothing.
 func misconfigured(def *Definition, seen *Observation) string {

@@ -42,6 +42,8 @@ type Input struct {
 	Observation Observation `json:"observation"`
 	Evidence    []Evidence  `json:"evidence,omitempty"` // what events brought since
 	Open        []Intent    `json:"open,omitempty"`     // intents that are not closed yet
+	// Proposal is what the running job wants, by internal/job from the rest of this.
+	Proposal *Proposal `json:"proposal,omitempty"`
 }
 
 // Decision is what should be done about a pair, and what to remember.
@@ -120,6 +122,9 @@ func Decide(in *Input) Decision {
 	row := choose(&d.Facts)
 	d.Row, d.Alarm, d.Next = row.Name, row.Alarm, Duration(row.Next)
 	d.ReadBalancers, d.Remove = row.ReadBalancers, row.Remove
+	if p := proposed(in, &d.Record); p != nil && p.Read && len(in.Observation.Balancers) == 0 {
+		d.ReadBalancers = true
+	}
 	row.act(in, &d, c)
 	d.tidy(in)
 	d.alarm(cmp.Or(row.Topic, row.Name))
@@ -227,6 +232,7 @@ func (d *Decision) learnOf(in *Input, r Role) {
 		u.Refusal, d.Changed = nil, true
 	}
 	p, read := probed(&in.Observation, in.Definition.Units.Of(r))
+	p, read = learnMeasured(p, read, in, r, u.Probed)
 	p.Foreign = foreignShown(&d.Record, &in.Observation, r, in.Definition.Units.Of(r))
 	if !read {
 		p = u.Probed
@@ -356,11 +362,15 @@ func servingAlone(seen *Observation) Role {
 	}
 }
 
-// release takes back every admin state of ours, unless that is under way. Where
-// the fence was never seen in place it may still be on its way, so None is
-// written even where None is read, to supersede it, and is not believed at once.
-func release(in *Input, d *Decision, _ choice) {
-	for _, h := range d.Record.Admin {
+// release takes back every admin state of ours.
+func release(in *Input, d *Decision, _ choice) { d.takeBack(in, d.Record.Admin) }
+
+// takeBack takes admin states of ours back, unless that is under way. Where one was
+// never seen in place it may still be on its way, so None is written even where
+// None is read, to supersede it, and is not believed at once.
+func (d *Decision) takeBack(in *Input, holds []AdminHold) {
+	var gone []AdminHold
+	for _, h := range holds {
 		i := Intent{
 			Kind: IntentRelease, LoadBalancer: h.LoadBalancer, Pool: h.Pool, Unit: h.Unit, Want: AdminNone, Rewrite: !h.Landed,
 			Late: h.Late || !h.Landed,
@@ -377,8 +387,12 @@ func release(in *Input, d *Decision, _ choice) {
 		}
 		if !underWay {
 			d.intend(in, i)
-			d.tag(in, h.LoadBalancer, "")
+			gone = append(gone, h)
 		}
+	}
+	stays := slices.DeleteFunc(slices.Clone(d.Record.Admin), func(h AdminHold) bool { return slices.Contains(holds, h) })
+	for _, h := range gone {
+		d.tag(in, h.LoadBalancer, tagOf(stays, h.LoadBalancer))
 	}
 }
 
@@ -425,7 +439,9 @@ func pull(in *Input, d *Decision, c choice) {
 			Epoch: d.Epoch, Owner: owner, Reason: d.Row, Since: d.At, Deadline: i.Deadline,
 		}
 		d.hold(h)
-		d.tag(in, h.LoadBalancer, tagText(h))
+	}
+	for _, h := range d.Record.Admin {
+		d.tag(in, h.LoadBalancer, tagOf(d.Record.Admin, h.LoadBalancer))
 	}
 	for _, i := range intents {
 		i.By = owner
@@ -439,7 +455,7 @@ func pull(in *Input, d *Decision, c choice) {
 	case c.lever == LeverStart || c.lever == LeverRestart:
 		u := &d.Record.Units[c.unit.Index()]
 		u.Powered = append(since(u.Powered, d.At, 24*time.Hour), d.At)
-	case c.lever != LeverPrefer || d.Seen == NoneActive:
+	case c.lever != LeverPrefer && c.lever != LeverMove || d.Seen == NoneActive:
 		d.Record.Moves = append(slices.Clone(d.Record.Moves), d.At)
 	}
 	d.Record.Plan = nil
@@ -456,7 +472,9 @@ func again(in *Input, d *Decision, _ choice) {
 	for n := range holds {
 		holds[n].Again, holds[n].Landed, holds[n].Epoch = true, false, d.Epoch
 		holds[n].Deadline = d.At.Add(FenceFor)
-		d.tag(in, holds[n].LoadBalancer, tagText(holds[n]))
+	}
+	for _, h := range holds {
+		d.tag(in, h.LoadBalancer, tagOf(holds, h.LoadBalancer))
 	}
 	for _, h := range holds {
 		d.intend(in, Intent{Kind: IntentFence, LoadBalancer: h.LoadBalancer, Pool: h.Pool, Unit: h.Unit, Want: h.State, Deadline: h.Deadline, By: h.Owner})
@@ -470,7 +488,9 @@ func renew(in *Input, d *Decision, _ choice) {
 	holds := slices.Clone(d.Record.Admin)
 	for n := range holds {
 		holds[n].Deadline, holds[n].Epoch = d.At.Add(FenceFor), d.Epoch
-		d.tag(in, holds[n].LoadBalancer, tagText(holds[n]))
+	}
+	for _, h := range holds {
+		d.tag(in, h.LoadBalancer, tagOf(holds, h.LoadBalancer))
 	}
 	d.Record.Admin, d.Changed = holds, true
 }

@@ -173,6 +173,11 @@ func everyHold(f Facts, visit func(*Facts)) {
 func everyLever(f Facts, visit func(*Facts)) {
 	for bits := range 4 {
 		f.Foreign, f.Refused = bits&1 == 1, bits&2 == 2
+		for _, job := range jobFacts[1:] { // beside levers a job only has something to say
+			f.Job = job
+			visit(&f)
+		}
+		f.Job = JobFactNone
 		f.Lever, f.Permit, f.Obstacle = LeverNone, PermitNever, ObstacleNone
 		visit(&f)
 		for _, lever := range Levers[1:] {
@@ -211,7 +216,7 @@ func leversOf(s Situation) []Lever {
 	case Degraded:
 		return []Lever{LeverStart, LeverRestart, LeverRepair}
 	case Healthy:
-		return []Lever{LeverProve, LeverPrefer, LeverRepair}
+		return []Lever{LeverProve, LeverPrefer, LeverMove, LeverRepair}
 	default:
 		return []Lever{LeverRepair}
 	}
@@ -276,10 +281,15 @@ func TestTableKeepsThePromises(t *testing.T) {
 				t.Fatalf("row %s releases nothing on %+v", row.Name, *f)
 			}
 		case "forget":
-			if f.Hold != HoldErased && f.Hold != HoldLost {
+			if f.Hold != HoldErased && f.Hold != HoldLost && f.Hold != HoldJobErased {
 				t.Fatalf("row %s forgets what stands on %+v", row.Name, *f)
 			}
-		case "preference", "up", "start", "restart", "prove", "repair":
+		case "job":
+			goes := f.Job == JobFactGoes && f.Hold == HoldNone || f.Hold == HoldJob && f.Licence
+			if held || !goes {
+				t.Fatalf("row %s carries a job on, on %+v", row.Name, *f)
+			}
+		case "preference", "up", "start", "restart", "prove", "move", "repair":
 			if held || f.Permit != PermitAct || f.Obstacle != ObstacleNone || f.Belief != Confirmed && !f.Wished || f.Hold != HoldNone {
 				t.Fatalf("row %s acts on %+v", row.Name, *f)
 			}
@@ -289,7 +299,7 @@ func TestTableKeepsThePromises(t *testing.T) {
 				t.Fatalf("row %s plans on %+v", row.Name, *f)
 			}
 		default:
-			mustGo := slices.Contains([]Hold{HoldExpired, HoldOpposed, HoldUnreached, HoldLying, HoldProved, HoldUpDone, HoldLeaving}, f.Hold)
+			mustGo := slices.Contains([]Hold{HoldExpired, HoldOpposed, HoldUnreached, HoldLying, HoldProved, HoldUpDone, HoldLeaving, HoldJobDone}, f.Hold)
 			mayStay := !held && f.Licence && f.SurvivorServes &&
 				(f.Situation.BothServe() || !f.Settled || f.Hold == HoldProving || f.Hold == HoldUp)
 			if mustGo || f.Hold != HoldNone && !mayStay {

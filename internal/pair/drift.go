@@ -99,6 +99,11 @@ func (d *Decision) learnDrift(seen *Drift) {
 		}
 	case was == nil || was.Hash != seen.Hash || was.Refusal != seen.Refusal:
 		d.Record.Drift, d.Changed = &Drifted{Drift: *seen, Since: d.At, Dispute: disputed(d.Record.Repairs, seen)}, true
+	case was.By == "" && seen.By != "":
+		// A look was faster than the event, which tells who it was.
+		named := *was
+		named.By, named.Dispute = seen.By, disputed(d.Record.Repairs, seen)
+		d.Record.Drift, d.Changed = &named, true
 	}
 	if w := d.Record.Wish; w != nil && !w.stands(d.At) {
 		d.Record.Wish, d.Changed = nil, true
@@ -197,25 +202,13 @@ func (d *Decision) repairObstacle(in *Input, approved bool) Obstacle {
 // refuseWish ends a person's wish that cannot be carried out.
 func refuseWish(_ *Input, d *Decision, _ choice) { d.Record.Wish, d.Changed = nil, true }
 
-// words say what differs, in the length of a sentence.
+// words say what differs, since when and by whom, in the length of a sentence.
 func (d *Drifted) words() string {
-	if d.Refusal != "" {
-		return d.Refusal
+	words := strings.Join(d.Differences(), "; ")
+	if d.Hash != "" {
+		words += "; plan " + d.Hash
 	}
-	var all []string
-	for _, s := range d.Steps {
-		verb := "differs in "
-		if s.Create {
-			verb = "is missing: "
-		}
-		few := s.Fields[:min(3, len(s.Fields))]
-		fields := strings.Join(few, ", ")
-		if more := s.Changes - len(few); more > 0 {
-			fields += fmt.Sprintf(" and %d more", more)
-		}
-		all = append(all, s.Resource.Kind()+" "+s.Resource.Name()+" "+verb+fields)
-	}
-	words := strings.Join(all, "; ") + "; plan " + d.Hash
+	words += "; seen since " + d.Since.UTC().Format(time.DateTime) + "Z"
 	if d.By != "" {
 		words += "; the newest change is by " + d.By
 	}
@@ -226,4 +219,26 @@ func (d *Drifted) words() string {
 		words += "; the last repair failed: " + d.LastErr
 	}
 	return words
+}
+
+// Differences say for a person what differs, one sentence for each resource that
+// has to be written; or why it cannot be written.
+func (d *Drift) Differences() []string {
+	if d.Refusal != "" {
+		return []string{d.Refusal}
+	}
+	all := make([]string, len(d.Steps))
+	for i, s := range d.Steps {
+		verb := "differs in "
+		if s.Create {
+			verb = "is missing: "
+		}
+		few := s.Fields[:min(3, len(s.Fields))]
+		fields := strings.Join(few, ", ")
+		if more := s.Changes - len(few); more > 0 {
+			fields += fmt.Sprintf(" and %d more", more)
+		}
+		all[i] = s.Resource.Kind() + " " + s.Resource.Name() + " " + verb + fields
+	}
+	return all
 }

@@ -210,8 +210,53 @@ func TestARepairSaysWhatDiffers(t *testing.T) {
 	in.Record.Drift = differing("a", "b", "c", "d")
 	in.Record.Drift.By, in.Record.Drift.LastErr = "bob", "no rights"
 	d := Decide(&in)
-	want := "load balancer ilb differs in a, b, c and 1 more; plan plan-1; the newest change is by bob; the last repair failed: no rights"
+	want := "load balancer ilb differs in a, b, c and 1 more; plan plan-1; seen since 2026-11-22 11:00:00Z; the newest change is by bob; the last repair failed: no rights"
 	if got := Why(&in, &d); !strings.Contains(got, want) {
 		t.Errorf("got %q, want %q in it", got, want)
+	}
+}
+
+// TestALateEventTellsWhoItWas: the sweep may be faster than the event of a change,
+// and then nobody knows yet whose it is.
+func TestALateEventTellsWhoItWas(t *testing.T) {
+	repair := func(by string) Repair { return Repair{Resource: lbID, Field: "port", By: by, At: noon.Add(-time.Hour)} }
+	tests := []struct {
+		name     string
+		was, now string // who it was, as far as was known, and what the event says
+		repairs  []Repair
+		by       string
+		disputed bool
+	}{
+		{"it is noted", "", "bob", nil, "bob", false},
+		{"a look that no event caused says nothing", "bob", "", nil, "bob", false},
+		{"what is known stays", "bob", "eve", nil, "bob", false},
+		{"it may be a dispute", "", "bob", []Repair{repair("bob"), repair("bob")}, "bob", true},
+		{"or none any more", "", "bob", []Repair{repair(""), repair("")}, "bob", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := lasting(Healthy, healthyPair())
+			in.Record.Drift, in.Record.Repairs = differing("port"), tt.repairs
+			in.Record.Drift.By, in.Record.Drift.Dispute = tt.was, disputed(tt.repairs, &Drift{By: tt.was, Steps: in.Record.Drift.Steps})
+			before := *in.Record.Drift
+			seen := before.Drift
+			seen.At, seen.By = noon, tt.now
+			in.Observation.Drift = &seen
+			d := Decide(&in)
+			got := d.Record.Drift
+			if got.By != tt.by || (got.Dispute != "") != tt.disputed || !got.Since.Equal(before.Since) {
+				t.Errorf("by %q, dispute %q, since %v; want %q, a dispute: %t, since %v", got.By, got.Dispute, got.Since, tt.by, tt.disputed, before.Since)
+			}
+			if in.Record.Drift.By != tt.was {
+				t.Error("what is stored was changed in place")
+			}
+		})
+	}
+}
+
+func TestADriftThatCannotBeRepairedSaysSinceWhenAndByWhom(t *testing.T) {
+	d := Drifted{Drift: Drift{Refusal: "no room; make some", By: "bob"}, Since: noon}
+	if got, want := d.words(), "no room; make some; seen since 2026-11-22 12:00:00Z; the newest change is by bob"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -130,16 +130,20 @@ const (
 	HoldUp             // Up while neither unit answers 200
 	HoldUpDone         // Up, and no longer needed or no longer proved
 	HoldLeaving        // taken back, and what was sent before may still come
+	HoldJob            // a job's, which wants it and is right in that
+	HoldJobDone        // a job's, which does not want it any more, or may not
+	HoldJobErased      // a job's, which somebody else has taken away
 )
 
 var holds = []Hold{
 	HoldNone, HoldSent, HoldStanding, HoldDue, HoldErased, HoldLost, HoldOpposed, HoldUnreached, HoldLying, HoldExpired,
 	HoldProving, HoldProved, HoldUp, HoldUpDone, HoldLeaving,
+	HoldJob, HoldJobDone, HoldJobErased,
 }
 
 var holdNames = names{
 	"none", "sent", "standing", "due", "erased", "erased again", "opposed", "survivor unreached", "survivor lies", "expired",
-	"proving", "proved", "up", "up no longer", "leaving",
+	"proving", "proved", "up", "up no longer", "leaving", "job", "job no longer", "job erased",
 }
 
 func (h Hold) String() string               { return holdNames.text(uint8(h)) }
@@ -173,6 +177,10 @@ type Facts struct {
 	// Proof is how well it is proved at this moment that both units serve.
 	Proof Proof `json:"proof"`
 
+	// Job is what matters of the pair's job. While it goes, the facts about a lever
+	// are left out.
+	Job JobFact `json:"job,omitempty"`
+
 	// Lever is the one that fits the situation, Permit whether it may be
 	// pulled, and Obstacle what stands in its way.
 	Lever    Lever    `json:"lever,omitempty"`
@@ -201,16 +209,20 @@ func facts(in *Input, d *Decision, belief Belief) (Facts, choice) {
 	f := Facts{Situation: d.Seen, Belief: belief, Foreign: rec.Foreign, Proof: proof(def, seen)}
 	f.Unproved = !proved(def, rec)
 	f.Stance = stance(in, rec, f.Unproved)
+	d.heedJob(in, f.Stance)
 	f.Settled = settled(def, d)
 	if f.Hold = holdOf(in, rec, f.Settled); f.Hold == HoldNone {
 		f.Settled = false
 	} else {
-		f.SurvivorServes = rec.Admin[0].Lever == LeverUp || fresh(seen, rec.Admin[0].Unit.Other())
+		f.SurvivorServes = rec.Admin[0].Lever == LeverUp || rec.Admin[0].Lever == LeverJob || fresh(seen, rec.Admin[0].Unit.Other())
 		f.Licence = licence(def, rec.Admin[0], f.Stance)
 		f.Unit = rec.Admin[0].Unit
 		return f, choice{}
 	}
 	f.Refused = refused(&seen.Units[0]) || refused(&seen.Units[1])
+	if f.Job = jobFact(in, rec); f.Job == JobFactGoes {
+		return f, choice{}
+	}
 	c := chooseLever(in, d, f.Stance)
 	f.Lever, f.Unit = c.lever, c.unit
 	f.Wished = c.lever == LeverRepair && d.wished(in)
@@ -301,11 +313,11 @@ func Licensed(def *Definition, l Lever, owner string, s Stance) bool {
 		consent = def.Failover.Restart
 	case LeverProve:
 		return s >= StanceObserve
-	case LeverRepair:
+	case LeverRepair, LeverJob:
 		if owner != OwnerTandem && owner != "" {
 			return s >= StanceObserve // a person's wish, in every mode
 		}
-	case LeverNone, LeverPrefer: // the mildest has no policy of its own
+	case LeverNone, LeverPrefer, LeverMove: // the mildest has no policy of its own
 	}
 	if owner != OwnerTandem && owner != "" {
 		return s >= StanceRecommend && consent >= Ask
@@ -346,6 +358,8 @@ func holdOf(in *Input, rec *Record, settled bool) Hold {
 	switch {
 	case lever == LeverUp:
 		return holdUp(in, rec.Admin[0].Unit, settled)
+	case lever == LeverJob:
+		return holdJob(in, rec)
 	case !unseen && slices.ContainsFunc(rec.Admin, in.erased) && (again || lever == LeverProve):
 		return HoldLost
 	case opposed(def, rec, seen):
@@ -413,7 +427,7 @@ func (in *Input) leaving(a AdminHold) bool {
 }
 
 // seenDown reports whether a load balancer that tells sees the unit as not
-// serving, whatever the unit says itself.
+// serving, or has not for minutes, whatever the unit says itself.
 func seenDown(seen *Observation, u Unit) bool {
 	for _, lb := range seen.Balancers {
 		for _, h := range lb.Health {
@@ -422,7 +436,7 @@ func seenDown(seen *Observation, u Unit) bool {
 			}
 		}
 	}
-	return false
+	return overlooked(seen, u)
 }
 
 // lies reports whether a unit that answers 200 fails a check of the pair file that

@@ -12,24 +12,30 @@ type IntentKind uint8
 
 // The kinds of intents of this release.
 const (
-	IntentUnknown IntentKind = iota
-	IntentFence              // set the loser Down in a pool
-	IntentRelease            // set an admin state of ours back to None
-	IntentTag                // say on the load balancer what of ours stands on it
-	IntentStart              // start a unit's VM
-	IntentRestart            // restart a unit's VM
-	IntentPrefer             // set a unit's preference
-	IntentUp                 // set a unit Up in a pool that neither unit serves by itself
-	IntentProve              // prove the lever on a pool, with Down on the standby
-	IntentRepair             // write a resource as the pair file says
+	IntentUnknown   IntentKind = iota
+	IntentFence                // set the loser Down in a pool
+	IntentRelease              // set an admin state of ours back to None
+	IntentTag                  // say on the load balancer what of ours stands on it
+	IntentStart                // start a unit's VM
+	IntentRestart              // restart a unit's VM
+	IntentPrefer               // set a unit's preference
+	IntentUp                   // set a unit Up in a pool that neither unit serves by itself
+	IntentProve                // prove the lever on a pool, with Down on the standby
+	IntentRepair               // write a resource as the pair file says
+	IntentRaise                // set a standby Up that is proved to forward, for a job
+	IntentDrain                // set a unit Down whose partner is Up or answers 200, for a job
+	IntentReboot               // reboot a unit, for a job
+	IntentMove                 // begin a job that moves the active state to a unit
+	IntentConfigure            // write a unit's HA mode and parameters as the pair file says, for a job
 )
 
 // IntentKinds lists every kind that a decision may emit.
 var IntentKinds = []IntentKind{
 	IntentFence, IntentRelease, IntentTag, IntentStart, IntentRestart, IntentPrefer, IntentUp, IntentProve, IntentRepair,
+	IntentRaise, IntentDrain, IntentReboot, IntentMove, IntentConfigure,
 }
 
-var intentNames = names{"unknown", "fence", "release", "tag", "start", "restart", "prefer", "up", "prove", "repair"}
+var intentNames = names{"unknown", "fence", "release", "tag", "start", "restart", "prefer", "up", "prove", "repair", "raise", "drain", "reboot", "move", "configure"}
 
 func (k IntentKind) String() string               { return intentNames.text(uint8(k)) }
 func (k IntentKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
@@ -92,7 +98,7 @@ type Intent struct {
 	// document alone, and the release of one. Such a release is not believed at
 	// once.
 	Late bool `json:"late,omitempty"`
-	// Prefer is the preference of IntentPrefer, and Tag the text of IntentTag,
+	// Prefer is the preference of IntentPrefer and IntentConfigure, and Tag the text of IntentTag,
 	// empty to remove it.
 	Prefer Preference `json:"prefer,omitempty"`
 	Tag    string     `json:"tag,omitempty"`
@@ -100,6 +106,9 @@ type Intent struct {
 	// write: where it is another one by then, nothing is written.
 	Resource ResourceID `json:"resource,omitempty"`
 	Step     string     `json:"step,omitempty"`
+
+	// Job is the id of the job that wants it.
+	Job string `json:"job,omitempty"`
 
 	// Token resumes a running platform operation in another process.
 	Token    string `json:"token,omitempty"`

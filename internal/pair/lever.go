@@ -20,12 +20,14 @@ const (
 	LeverRestart       // restart a VM that is broken for certain
 	LeverProve         // prove that admin states work on this load balancer
 	LeverRepair        // write load balancer, security group and interfaces as the pair file says
+	LeverJob           // what a job's step wants
+	LeverMove          // begin a job that moves the active state, drained
 )
 
 // Levers lists every lever.
-var Levers = []Lever{LeverNone, LeverFence, LeverPrefer, LeverUp, LeverStart, LeverRestart, LeverProve, LeverRepair}
+var Levers = []Lever{LeverNone, LeverFence, LeverPrefer, LeverUp, LeverStart, LeverRestart, LeverProve, LeverRepair, LeverJob, LeverMove}
 
-var leverNames = names{"none", "fence", "prefer", "up", "start", "restart", "prove", "repair"}
+var leverNames = names{"none", "fence", "prefer", "up", "start", "restart", "prove", "repair", "job", "move"}
 
 func (l Lever) String() string               { return leverNames.text(uint8(l)) }
 func (l Lever) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
@@ -134,13 +136,23 @@ func chooseForSituation(in *Input, d *Decision) choice {
 		return chooseForDegraded(in, d)
 	case d.Seen != Healthy:
 		return choice{}
+	case threatened(&d.Record, servingAlone(&in.Observation)) && !threatened(&d.Record, servingAlone(&in.Observation).Other()):
+		return choice{LeverMove, servingAlone(&in.Observation).Other(), Allowed}
 	case d.Record.Prove != nil:
 		return choice{LeverProve, servingAlone(&in.Observation).Other(), Allowed}
 	case preferenceDiffers(&in.Observation, def.HA.UnitPreference()):
 		return choice{LeverPrefer, RoleUnknown, Allowed}
+	case def.HA.Failback == FailbackManaged && def.HA.Preferred == PreferFirst && servingAlone(&in.Observation) == Second && !threatened(&d.Record, First):
+		return choice{LeverMove, First, Allowed}
 	default:
 		return choice{}
 	}
+}
+
+// threatened reports whether the platform has announced trouble for a unit's VM
+// and has not called it well since: broken hardware below it, or work on it.
+func threatened(rec *Record, r Role) bool {
+	return r != RoleUnknown && rec.Units[r.Index()].Platform.Kind == EvidenceDegraded
 }
 
 // chooseForNone picks the lever for a pair that nobody serves: what is switched
@@ -294,6 +306,9 @@ func obstacle(c choice, in *Input, d *Decision, p Proof, approved bool) Obstacle
 		return proveObstacle(def, rec, seen, c.unit)
 	case LeverRepair:
 		return d.repairObstacle(in, approved)
+	case LeverJob: // a job's proposal is not a choice of the table
+	case LeverMove:
+		o = moveObstacle(in, d, c.unit)
 	}
 	switch {
 	case o != ObstacleNone:
@@ -459,6 +474,29 @@ func proveObstacle(def *Definition, rec *Record, seen *Observation, standby Role
 	}
 }
 
+// moveObstacle keeps a move of our own apart from everything else: nobody else is at
+// work at the load balancer, and what is seen has stood for the hold-down, which
+// begins again when the platform says something about the target. Announced trouble
+// does not wait for that. Whether the target is fit is the job's to prove.
+func moveObstacle(in *Input, d *Decision, target Role) Obstacle {
+	steady := d.Record.Since
+	if said := d.Record.Units[target.Index()].Platform.At; said.After(steady) {
+		steady = said
+	}
+	switch {
+	case underWay(in, IntentMove, RoleUnknown):
+		return ObstacleUnderWay
+	case unread(&in.Definition, &in.Observation):
+		return ObstacleUnread
+	case foreign(&in.Definition, &d.Record, &in.Observation):
+		return ObstacleForeign
+	case !threatened(&d.Record, target.Other()) && d.At.Sub(steady) < time.Duration(in.Definition.Failover.HoldDown):
+		return ObstacleHoldDown
+	default:
+		return ObstacleNone
+	}
+}
+
 func poweredTooOften(rec *Record, r Role, now time.Time) bool {
 	return len(since(rec.Units[r.Index()].Powered, now, 24*time.Hour)) >= PowerPerDay
 }
@@ -498,6 +536,8 @@ func intentsOf(c choice, in *Input, d *Decision) []Intent {
 		return poolIntents(in, IntentProve, c.unit, AdminDown, d.At.Add(ProveFor))
 	case LeverStart:
 		return []Intent{{Kind: IntentStart, Unit: c.unit}}
+	case LeverMove:
+		return []Intent{{Kind: IntentMove, Unit: c.unit}}
 	case LeverRestart:
 		return []Intent{{Kind: IntentRestart, Unit: c.unit, Deadline: d.At.Add(RestartWithin)}}
 	case LeverRepair:

@@ -1078,18 +1078,24 @@ func TestTagsAreReadBack(t *testing.T) {
 		if l == LeverUp {
 			h.State = AdminUp
 		}
-		got, ok := readTag(tagText(h))
+		got := readTag(tagText(h))
 		want := AdminHold{Unit: h.Unit, State: h.State, Lever: max(l, LeverFence), Deadline: h.Deadline.Truncate(time.Second), Epoch: 7, Owner: OwnerTandem, Reason: "read from a tag"}
-		if !ok || !reflect.DeepEqual(got, want) {
-			t.Errorf("%q is read as %+v, %v; want %+v", tagText(h), got, ok, want)
+		if !reflect.DeepEqual(got, []AdminHold{want}) {
+			t.Errorf("%q is read as %+v; want %+v", tagText(h), got, want)
 		}
 	}
-	h := hold(LeverFence, AdminDown, true)
-	if h.Owner = strings.Repeat("x", 300); len(tagText(h)) != 256 {
-		t.Errorf("a tag of %d characters, Azure allows 256", len(tagText(h)))
+	down, up := hold(LeverJob, AdminDown, true), hold(LeverJob, AdminUp, true)
+	up.Unit, up.Owner, down.Owner = First, strings.Repeat("é", 150), strings.Repeat("x", 300)
+	up.Epoch, down.Epoch = 1<<60, 1<<60
+	both := tagText(up, down, up) // one of them stands in two pools
+	if len(both) > 256 || len(readTag(both)) != 2 || readTag(both)[1].Unit != Second {
+		t.Errorf("%q, %d characters, is read as %+v; Azure allows 256", both, len(both), readTag(both))
+	}
+	if got := readTag(both + tagSeparator + "and more"); got != nil {
+		t.Errorf("a tag of which a part is not ours is read as %+v", got)
 	}
 	const good = "second is Down until 2026-11-22T12:01:30Z by decision 7 (fence) of tandem"
-	if _, ok := readTag(good); !ok {
+	if readTag(good) == nil {
 		t.Fatalf("%q is not read", good)
 	}
 	for _, change := range [][2]string{
@@ -1107,7 +1113,7 @@ func TestTagsAreReadBack(t *testing.T) {
 		{"(fence)", "(guess)"},
 	} {
 		text := strings.Replace(good, change[0], change[1], 1)
-		if h, ok := readTag(text); ok {
+		if h := readTag(text); h != nil {
 			t.Errorf("%q is read as %+v", text, h)
 		}
 	}

@@ -15,6 +15,9 @@ type Observation struct {
 	// Balancers holds the load balancers that were read in this pass; it is
 	// empty in most passes, because reading costs (DESIGN section 5).
 	Balancers []BalancerSeen `json:"balancers,omitempty"`
+	// Front is what the pair file's checks found at the load balancers' front ends;
+	// unknown unless a job runs.
+	Front ServiceSeen `json:"front,omitzero"`
 	// Drift is what differs from the pair file; nil in most passes, because
 	// reading everything costs.
 	Drift *Drift `json:"drift,omitempty"`
@@ -30,6 +33,14 @@ type UnitSeen struct {
 	API     APISeen     `json:"api,omitzero"`
 	Power   PowerSeen   `json:"power,omitzero"`
 	Service ServiceSeen `json:"service,omitzero"`
+	Flows   FlowsSeen   `json:"flows,omitzero"`
+}
+
+// FlowsSeen is how many connections a unit says that it carries; At is zero where
+// it was not asked.
+type FlowsSeen struct {
+	Count int       `json:"count,omitempty"`
+	At    time.Time `json:"at,omitzero"`
 }
 
 // Lives reports whether the unit answered anything to us at all.
@@ -178,6 +189,10 @@ type BalancerSeen struct {
 	// Health is the load balancer's own view of each unit through the rule of
 	// the check port, the truth for "polled by the load balancer".
 	Health []HealthSeen `json:"health,omitempty"`
+	// Availability is what its probes measured of units that have answered us alike
+	// for some minutes. It is minutes old, so it proves nothing: it names what rule
+	// health does not tell, and stays empty where that tells enough.
+	Availability []AvailabilitySeen `json:"availability,omitempty"`
 	// Tags are those of its tags that begin with TagPrefix.
 	Tags map[string]string `json:"tags,omitempty"`
 }
@@ -197,6 +212,19 @@ type MemberSeen struct {
 	Name    string     `json:"name"`
 	Address netip.Addr `json:"address,omitzero"`
 	Admin   AdminState `json:"admin"`
+}
+
+// AvailabilitySeen is the load balancer's availability metric of one backend
+// address, as far as it had come when it was read: two to five minutes are missing
+// (azure.md 3).
+type AvailabilitySeen struct {
+	Address netip.Addr `json:"address"`
+	Percent int        `json:"percent"` // of the probes that were answered with 200
+	// Answer is what the check port answered us at every look since a minute before
+	// Since, until At.
+	Answer CheckAnswer `json:"answer"`
+	Since  time.Time   `json:"since"`
+	At     time.Time   `json:"at"`
 }
 
 // HealthSeen is the load balancer's view of one backend address (azure.md

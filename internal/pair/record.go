@@ -63,6 +63,8 @@ type Record struct {
 	Drift   *Drifted `json:"drift,omitempty"`
 	Wish    *Wish    `json:"wish,omitempty"`
 	Repairs []Repair `json:"repairs,omitempty"`
+	// Job is the pair's only job, or the last one that ended.
+	Job *Job `json:"job,omitempty"`
 	// Pause is set while a person holds the pair.
 	Pause *Pause `json:"pause,omitempty"`
 	// Prove is a person's wish to have the lever proved.

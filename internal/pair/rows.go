@@ -34,7 +34,7 @@ type Row struct {
 // meaning: taking back what we set comes before everything, then a person's
 // word, then what is not yet believed, then the situations that no lever helps,
 // then the levers, then what is left to say. The last row always applies.
-var rows = slices.Concat(holdRows, stanceRows, wishRows, doubtRows, repairRows, explainRows, fenceRows, leverRows, restRows)
+var rows = slices.Concat(holdRows, stanceRows, jobRows, wishRows, doubtRows, repairRows, explainRows, fenceRows, leverRows, restRows)
 
 const repairLink = "Repair the link between the units: TCP on the check port must pass both ways."
 
@@ -105,6 +105,27 @@ var holdRows = []Row{
 		when:   func(f *Facts) bool { return f.Hold == HoldLying },
 		act:    release,
 		Why:    "the survivor fails a check that the unit held Down passes: it does not forward, so the other unit must be reachable again",
+	},
+	{
+		Name: "release-job", Acts: "release", Alarm: AlarmWarning, Next: LookAgain,
+		Person: "See tandem jobs: the job says what it waits for or why it ended.",
+		when:   func(f *Facts) bool { return f.Hold == HoldJobDone },
+		act:    releaseJob,
+		Why:    "the admin states of a job are not wanted any more, or whoever is not held Down no longer proves that it forwards",
+	},
+	{
+		Name: "job-erased", Acts: "forget", Alarm: AlarmUrgent, Next: LookAgain,
+		Person: "Somebody changed an admin state while a job was at work. The job takes back what is left of it; start it again when nobody else is at work there.",
+		when:   func(f *Facts) bool { return f.Hold == HoldJobErased },
+		act:    forgetJob,
+		Why:    "an admin state of the job is not there any more: somebody else took it away, so it is not ours to keep",
+	},
+	{
+		Name: "job-holds", Acts: "job", Topic: "job", Alarm: AlarmNotice, Next: LookAgain,
+		Person: "Watch it with tandem jobs watch; tandem jobs cancel takes everything back as long as the active state has not moved.",
+		when:   func(f *Facts) bool { return f.Hold == HoldJob },
+		act:    advance,
+		Why:    "a job is at work, and its admin states stand, freshly proved",
 	},
 	{
 		Name: "release-watched", Acts: "release", Alarm: AlarmNotice, Next: LookAgain,
@@ -223,6 +244,18 @@ var stanceRows = []Row{
 		when:   func(f *Facts) bool { return f.Stance == StanceBlind },
 		act:    explainOnly,
 		Why:    "we do not trust ourselves, so nothing is done",
+	},
+}
+
+// jobRows are for the pair's job, which is alone with the pair while it goes: what it
+// does explains what is seen.
+var jobRows = []Row{
+	{
+		Name: "job", Acts: "job", Alarm: AlarmNone, Next: LookAgain,
+		Person: "Watch it with tandem jobs watch.",
+		when:   func(f *Facts) bool { return f.Job == JobFactGoes },
+		act:    advance,
+		Why:    "a job is at work",
 	},
 }
 
@@ -501,6 +534,11 @@ var leverRows = slices.Concat(
 		"a unit has been silent for longer than a boot takes; restarting its VM is planned and waits for a person",
 		"a unit is down for certain, by our eyes and the load balancer's, and its partner serves: its VM is restarted",
 	}),
+	leverRowsOf(LeverMove, "move", AlarmWarning, AlarmNotice, [3]string{
+		"the active state should be on the other unit, and is not moved now",
+		"the active state should be on the other unit; moving it, drained, is planned and waits for a person",
+		"the active state should be on the other unit: a job begins that moves it, drained",
+	}),
 	[]Row{
 		{
 			Name: "prove-refused", Acts: "explain", Alarm: AlarmWarning,
@@ -579,6 +617,20 @@ var restRows = []Row{
 		Why:    "what the load balancer needs differs from the pair file; in mode observe we only say so",
 	},
 	{
+		Name: "job-asks", Acts: "explain", Alarm: AlarmWarning,
+		Person: "Look at tandem jobs: approve what it announces, or cancel it.",
+		when:   func(f *Facts) bool { return f.Job == JobFactAsks },
+		act:    explainOnly,
+		Why:    "a job waits for a person's approval",
+	},
+	{
+		Name: "job-failed", Acts: "explain", Alarm: AlarmWarning,
+		Person: "Look at tandem jobs for the step and the reason; tandem ack when you have taken note.",
+		when:   func(f *Facts) bool { return f.Job == JobFactFailed },
+		act:    explainOnly,
+		Why:    "a job failed",
+	},
+	{
 		Name: "api-refused", Acts: "explain", Alarm: AlarmWarning,
 		Person: "See that the secret of the unit is the one that the unit takes, and that its certificate is the one in the pair file. Credentials that were refused are tried again after two minutes, an hour and a day, those of another secret too; after tandem ack within two minutes.",
 		when:   func(f *Facts) bool { return f.Refused },
@@ -647,6 +699,9 @@ func why(row *Row, in *Input, d *Decision) string {
 	}
 	if drift := d.Record.Drift; drift != nil && f.Lever == LeverRepair && (f.Belief == Confirmed || f.Wished) {
 		words += "; " + drift.words()
+	}
+	if j := d.Record.Job; j != nil && (f.Job != JobFactNone || f.Hold == HoldJob) {
+		words += "; " + j.words()
 	}
 	if f.Approved {
 		words += "; approved by " + approvedBy(in)

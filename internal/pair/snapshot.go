@@ -84,12 +84,17 @@ type Decided struct {
 
 // Asked is the journal's form of a person's word about the pair.
 type Asked struct {
-	Word   string    `json:"word"` // pause, resume, approve, ack, prove, remove; of all pairs: stop, go
+	// Word is pause, resume, approve, ack, prove, apply or remove; of all pairs stop
+	// or go; with Job the kind of the job that was begun, or what was said about it:
+	// approve, pause, resume, cancel.
+	Word   string    `json:"word"`
 	By     string    `json:"by"`
 	Reason string    `json:"reason,omitempty"`
-	Until  time.Time `json:"until,omitzero"` // when a pause or an approval ends by itself
-	Unit   Role      `json:"unit,omitempty"` // the unit under maintenance
-	Plan   string    `json:"plan,omitempty"` // the hash of what was approved
+	Until  time.Time `json:"until,omitzero"`  // when a pause or an approval ends by itself
+	Unit   Role      `json:"unit,omitempty"`  // the unit under maintenance
+	Plan   string    `json:"plan,omitempty"`  // the hash of what was approved
+	Job    string    `json:"job,omitempty"`   // the id of the job that the word is about
+	Force  bool      `json:"force,omitempty"` // the job overrides the proof that its target is fit
 }
 
 // Entry is one row of a pair's journal; its kind tells what its body is.
@@ -106,6 +111,8 @@ type Message struct {
 	Kind  string   `json:"kind"` // "wake"
 	Pairs []string `json:"pairs,omitempty"`
 	Cause Cause    `json:"cause,omitzero"`
+	// Job is the id of the job that the message carries on.
+	Job string `json:"job,omitempty"`
 	// Attempt counts how often this message was put back after a passing
 	// fault, so that it does not go round for ever.
 	Attempt int `json:"attempt,omitempty"`

@@ -16,21 +16,52 @@ import (
 // TagName is the name of the tag of a pair.
 func TagName(pair string) string { return TagPrefix + pair }
 
-// tagText writes an admin state of ours as a tag's value, within the 256
-// characters that Azure allows.
-func tagText(h AdminHold) string {
-	lever := h.Lever
-	if lever == LeverNone {
-		lever = LeverFence
+// tagSeparator stands between what a tag says of several units.
+const tagSeparator = "; also "
+
+// tagOwnerMost keeps what a tag says of two units within the 256 characters that
+// Azure allows.
+const tagOwnerMost = 40
+
+// tagText writes the admin states of ours on one load balancer as a tag's value.
+// What stands in several pools is said once.
+func tagText(holds ...AdminHold) string {
+	var parts []string
+	for _, h := range holds {
+		lever := h.Lever
+		if lever == LeverNone {
+			lever = LeverFence
+		}
+		owner := strings.ToValidUTF8(h.Owner[:min(len(h.Owner), tagOwnerMost)], "") // no half of a letter
+		part := fmt.Sprintf("%s is %s until %s by decision %d (%s) of %s", h.Unit, h.State, h.Deadline.UTC().Format(time.RFC3339), h.Epoch, lever, owner)
+		if !slices.Contains(parts, part) {
+			parts = append(parts, part)
+		}
 	}
-	text := fmt.Sprintf("%s is %s until %s by decision %d (%s) of %s", h.Unit, h.State, h.Deadline.UTC().Format(time.RFC3339), h.Epoch, lever, h.Owner)
-	return strings.ToValidUTF8(text[:min(len(text), 256)], "") // no half of a letter
+	return strings.Join(parts, tagSeparator)
 }
 
-// readTag reads what tagText wrote. What it cannot read was written by somebody
-// else, or by another release.
-func readTag(text string) (h AdminHold, ok bool) {
-	var unit, state, until, epoch, lever, owner string
+// tagOf is the tag for what stands on one load balancer, empty for nothing.
+func tagOf(holds []AdminHold, balancer string) string {
+	return tagText(slices.DeleteFunc(slices.Clone(holds), func(h AdminHold) bool { return h.LoadBalancer != balancer })...)
+}
+
+// readTag reads what tagText wrote, all of it or nothing. What it cannot read was
+// written by somebody else, or by another release.
+func readTag(text string) []AdminHold {
+	var out []AdminHold
+	for part := range strings.SplitSeq(text, tagSeparator) {
+		h, ok := readTagPart(part)
+		if !ok {
+			return nil
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
+func readTagPart(text string) (h AdminHold, ok bool) {
+	var unit, state, until, epoch, lever string
 	rest := text
 	for _, part := range []struct {
 		into *string
@@ -41,14 +72,13 @@ func readTag(text string) (h AdminHold, ok bool) {
 			return h, false
 		}
 	}
-	owner = rest
 	var errs [5]error
 	errs[0] = h.Unit.UnmarshalText([]byte(unit))
 	errs[1] = h.State.UnmarshalText([]byte(state))
 	h.Deadline, errs[2] = time.Parse(time.RFC3339, until)
 	h.Epoch, errs[3] = strconv.ParseUint(epoch, 10, 63)
 	errs[4] = h.Lever.UnmarshalText([]byte(lever))
-	h.Owner, h.Reason = owner, "read from a tag"
+	h.Owner, h.Reason = rest, "read from a tag"
 	known := h.Unit != RoleUnknown && (h.State == AdminDown || h.State == AdminUp) && h.Lever != LeverNone
 	return h, known && !slices.ContainsFunc(errs[:], func(err error) bool { return err != nil })
 }
@@ -65,11 +95,12 @@ func Tagged(b *BalancerSeen, pairName string, h AdminHold) bool {
 // pair stands: later than the hold says where another process has renewed it.
 // The zero time means that no tag says that it is ours.
 func TaggedUntil(b *BalancerSeen, pairName string, h AdminHold) time.Time {
-	t, ok := readTag(b.Tags[TagName(pairName)])
-	if !ok || t.Unit != h.Unit || t.State != h.State {
-		return time.Time{}
+	for _, t := range readTag(b.Tags[TagName(pairName)]) {
+		if t.Unit == h.Unit && t.State == h.State {
+			return t.Deadline
+		}
 	}
-	return t.Deadline
+	return time.Time{}
 }
 
 // adopt takes over an admin state that a tag calls ours and that the record
@@ -79,17 +110,21 @@ func TaggedUntil(b *BalancerSeen, pairName string, h AdminHold) time.Time {
 func (d *Decision) adopt(in *Input) {
 	for i := range in.Observation.Balancers {
 		b := &in.Observation.Balancers[i]
-		h, ok := readTag(b.Tags[TagName(in.Definition.Name)])
-		if !ok || h.Epoch <= d.Record.Epoch || knows(&d.Record, in.Open, b.Name) {
+		tagged := readTag(b.Tags[TagName(in.Definition.Name)])
+		if slices.ContainsFunc(tagged, func(h AdminHold) bool { return h.Epoch <= d.Record.Epoch }) || knows(&d.Record, in.Open, b.Name) {
 			continue
 		}
-		for _, p := range b.Pools {
-			if adminSeen(&in.Observation, b.Name, p.Name, in.Definition.Units.Of(h.Unit)) == h.State {
-				h.LoadBalancer, h.Pool, h.Landed, h.Since = b.Name, p.Name, true, d.At
-				d.hold(h)
-				d.Record.Epoch, d.Changed = max(d.Record.Epoch, h.Epoch), true
+		epoch := d.Record.Epoch
+		for _, h := range tagged {
+			for _, p := range b.Pools {
+				if adminSeen(&in.Observation, b.Name, p.Name, in.Definition.Units.Of(h.Unit)) == h.State {
+					h.LoadBalancer, h.Pool, h.Landed, h.Since = b.Name, p.Name, true, d.At
+					d.hold(h)
+					epoch, d.Changed = max(epoch, h.Epoch), true
+				}
 			}
 		}
+		d.Record.Epoch = epoch
 	}
 }
 
@@ -97,7 +132,7 @@ func (d *Decision) adopt(in *Input) {
 func (d *Decision) tidy(in *Input) {
 	for i := range in.Observation.Balancers {
 		b := &in.Observation.Balancers[i]
-		if _, ok := readTag(b.Tags[TagName(in.Definition.Name)]); ok && !knows(&d.Record, in.Open, b.Name) {
+		if readTag(b.Tags[TagName(in.Definition.Name)]) != nil && !knows(&d.Record, in.Open, b.Name) {
 			d.tag(in, b.Name, "")
 		}
 	}

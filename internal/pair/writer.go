@@ -2,19 +2,22 @@ package pair
 
 import "time"
 
-// Rank is how urgent a write to a shared resource is. A higher rank takes a
-// resource from a lower one at once: a fence must not wait for a repair, which
-// can be made again later.
+// Rank is how urgent work with Azure is. A higher rank takes a resource from a
+// lower one at once: a fence must not wait for a repair, which can be made again
+// later. What is sent for a repair waits for the subscription's budget too, and a
+// fence never does.
 type Rank uint8
 
-// The ranks, lowest first. The zero value is no rank, and may write nothing.
+// The ranks, lowest first. The zero value is no rank, and may write nothing; what
+// it reads waits for nobody, because it may be for a fence.
 const (
 	RankUnknown Rank = iota
+	RankLook         // reads for a pair with which nothing is wrong, and may write nothing
 	RankRepair       // brings a resource to what the pair file says
 	RankFence        // sets an admin state or takes it back
 )
 
-var rankNames = names{"unknown", "repair", "fence"}
+var rankNames = names{"unknown", "look", "repair", "fence"}
 
 func (r Rank) String() string               { return rankNames.text(uint8(r)) }
 func (r Rank) MarshalText() ([]byte, error) { return []byte(r.String()), nil }

@@ -75,6 +75,12 @@ func (s slots) without(name string) slots {
 // the new time, whatever the limit. It is a brake and no lock: which worker
 // speaks for the pair is for the pair's lease to say.
 //
+// A slot is the pair's and no worker's, so that the worker that takes a pair over
+// goes on in its slot and does not wait for that of a dead one to end. The price is
+// small: a worker that stood still between its last write under the pair's lease and
+// GiveSlot gives back what its successor works in by then, and until the successor's
+// next step, which takes the slot again, one pair more than the limit is changed.
+//
 // The error is pair.ErrBusy, as a *pair.Waiting with the time until the first
 // slot ends, while there is none, and with a short time when others were always
 // first.

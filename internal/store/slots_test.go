@@ -58,6 +58,18 @@ func testSlots(t *testing.T, a account) {
 	take("edge-a", 1, noon)
 	busy("edge-d", 1, noon, ttl+LeaseSkew)
 
+	// Another worker of the pair goes on in its slot. One that gives it back late
+	// makes room for a pair too many, until the next step takes it again.
+	late := noon.Add(3 * time.Hour)
+	take("edge-a", 1, late)
+	if err := process(a.Store).TakeSlot(ctx, "edge-a", 1, late.Add(time.Second), ttl); err != nil {
+		t.Error(err)
+	}
+	give("edge-a")
+	take("edge-b", 1, late.Add(time.Second))
+	take("edge-a", 2, late.Add(2*time.Second))
+	busy("edge-c", 2, late.Add(2*time.Second), ttl+LeaseSkew-time.Second)
+
 	for _, limit := range []int{0, -1, MaxSlots + 1} {
 		wantKind(t, a.TakeSlot(ctx, "edge-a", limit, noon, ttl), pair.ErrInvalid)
 	}

@@ -56,10 +56,22 @@ func (o *operator) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case st := <-o.todo:
-			if err := o.command(ctx, st.Do, st); err != nil && ctx.Err() == nil {
-				o.world.Fail(fmt.Sprintf("the operator cannot %s %s: %v", st.Do, st.Unit, err))
+			if err := o.command(ctx, st.Do, st); ctx.Err() == nil {
+				o.answered(st, err)
 			}
 		}
+	}
+}
+
+// answered compares the answer to a command with what the story expects.
+func (o *operator) answered(st lab.Step, err error) {
+	switch {
+	case st.Refused && err == nil:
+		o.world.Fail(fmt.Sprintf("%s %s was not refused, as the story expects", st.Do, st.Unit))
+	case st.Refused && errors.Is(err, pair.ErrConflict):
+		o.world.Log("operator", "is refused: "+err.Error())
+	case err != nil:
+		o.world.Fail(fmt.Sprintf("the operator cannot %s %s: %v", st.Do, st.Unit, err))
 	}
 }
 
@@ -108,6 +120,14 @@ func (o *operator) command(ctx context.Context, verb string, st lab.Step) error 
 		return o.apply(ctx, st)
 	case "write":
 		return o.write(ctx, st.Unit)
+	case "switchover":
+		return o.job(ctx, "switchover", st)
+	case "set-up":
+		return o.job(ctx, "configure", st)
+	case "consent":
+		return o.sayJob(ctx, pair.JobApprove, st.Unit)
+	case "cancel":
+		return o.sayJob(ctx, pair.JobCancel, st.Unit)
 	}
 	word, name, ask := api.Word(verb), st.Unit, api.Ask{By: lab.Person.Name}
 	if st.State == everyPair {
@@ -155,6 +175,31 @@ func (o *operator) apply(ctx context.Context, st lab.Step) error {
 	}
 	o.files[st.Unit] = file
 	return nil
+}
+
+// job starts a job of a kind.
+func (o *operator) job(ctx context.Context, kind string, st lab.Step) error {
+	start := api.JobStart{Kind: kind, By: lab.Person.Name, Reason: "story", Drain: pair.Duration(st.For)}
+	if st.State != "" {
+		if err := start.Unit.UnmarshalText([]byte(st.State)); err != nil {
+			return err
+		}
+	}
+	_, err := o.api.StartJob(ctx, st.Unit, start, "", false)
+	return err
+}
+
+// sayJob says a word about the job that the server shows now.
+func (o *operator) sayJob(ctx context.Context, word, name string) error {
+	shown, err := o.api.Job(ctx, name)
+	if err != nil {
+		return err
+	}
+	if shown.Job == nil {
+		return errors.New("there is no job")
+	}
+	_, err = o.api.SayJob(ctx, word, name, api.JobAsk{Job: shown.Job.ID, By: lab.Person.Name}, false)
+	return err
 }
 
 // write has exactly the plan written that the server shows now.

@@ -95,6 +95,9 @@ func judge(sc lab.Scenario, o *Outcome, with, without lab.Outage, events []strin
 	}
 	limit("outage with Tandem", with.Total, e.Outage.Tandem)
 	limit("outage with the load balancer alone", without.Total, e.Outage.LoadBalancerOnly)
+	if without.Total < e.Outage.AloneAtLeast {
+		o.fail("outage with the load balancer alone %v, expected at least %v", without.Total, e.Outage.AloneAtLeast)
+	}
 	if e.Split > 0 {
 		limit("both units served with Tandem for", with.Split, e.Split)
 	}

@@ -47,6 +47,15 @@ func With(ctx context.Context, sc lab.Scenario, o Options) (Outcome, lab.Outage,
 			return err.Error()
 		}
 		return snap.Record.Situation.String()
+	}, Job: func() string {
+		snap, err := journal.Load(context.WithoutCancel(ctx), pairName)
+		switch {
+		case err != nil:
+			return err.Error()
+		case snap.Record.Job == nil:
+			return "none"
+		}
+		return snap.Record.Job.State.String()
 	}, Alarmed: func() string {
 		snap, err := journal.Load(context.WithoutCancel(ctx), pairName)
 		switch {

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"tandem/internal/api"
 	"tandem/internal/app"
 	"tandem/internal/azure/events"
 	"tandem/internal/balancer"
@@ -73,6 +74,7 @@ func (w *worker) program(p *process, id string) (*app.App, error) {
 		Client: client, DialContext: p.dialOut, Topic: "https://" + lab.TopicName + "/api/events", TopicKey: lab.TopicKey,
 		Own: events.Own{AppID: lab.Tandem.AppID, ObjectID: lab.Tandem.ObjectID}, Peers: []netip.Prefix{netip.PrefixFrom(w.machine.Addr(), 32)},
 		Surroundings: balancer.Surroundings{From: []netip.Prefix{s.world.ProgramSubnet()}},
+		Auth:         api.AuthNone, // the story's operator is alone in its world
 		Worker:       id, Seed: s.seed, Log: slog.New(teller{tell: p.tell}),
 		Now: w.now, Uptime: func() time.Duration { return time.Since(started) }, MaxMode: most,
 	})

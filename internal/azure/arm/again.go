@@ -68,10 +68,12 @@ func (g *getAgain) Do(req *policy.Request) (*http.Response, error) {
 }
 
 // passing reports whether another attempt may get a better answer. Errors of a
-// known kind are not the network's: a refused token stays refused.
+// known kind are not the network's: a refused token stays refused, and a budget
+// that is spent is spent for the second attempt too.
 func passing(resp *http.Response, err error) bool {
 	if err != nil {
-		return !untrusted(err) && !errors.Is(err, pair.ErrRefused) && !errors.Is(err, pair.ErrInvalid) && !errors.Is(err, pair.ErrUnreadable)
+		return !untrusted(err) && !errors.Is(err, pair.ErrRefused) && !errors.Is(err, pair.ErrInvalid) && !errors.Is(err, pair.ErrUnreadable) &&
+			!errors.Is(err, pair.ErrThrottled)
 	}
 	switch resp.StatusCode {
 	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:

@@ -2,7 +2,6 @@ package arm
 
 import (
 	"context"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -40,7 +39,10 @@ func (c *Client) LoadBalancer(ctx context.Context, d pair.Definition, lb pair.Lo
 	if got.Properties == nil {
 		return seen, nil
 	}
-	units := [2]netip.Addr{d.Units.First.Address.Unmap(), d.Units.Second.Address.Unmap()}
+	var units []backend
+	for _, r := range pair.Roles {
+		units = append(units, backend{d.VMID(r), d.Units.Of(r).Address.Unmap()})
+	}
 	if seen.Pools, err = c.pools(ctx, got.Properties, lb.Pools, units); err != nil {
 		return pair.BalancerSeen{}, err
 	}
@@ -52,7 +54,7 @@ func (c *Client) LoadBalancer(ctx context.Context, d pair.Definition, lb pair.Lo
 
 // pools returns the pools that are named or hold a unit, as the platform
 // orders them.
-func (c *Client) pools(ctx context.Context, lb *armnetwork.LoadBalancerPropertiesFormat, named []string, units [2]netip.Addr) ([]pair.PoolSeen, error) {
+func (c *Client) pools(ctx context.Context, lb *armnetwork.LoadBalancerPropertiesFormat, named []string, units []backend) ([]pair.PoolSeen, error) {
 	var seen []pair.PoolSeen
 	for _, p := range lb.BackendAddressPools {
 		if p == nil {
@@ -71,15 +73,16 @@ func (c *Client) pools(ctx context.Context, lb *armnetwork.LoadBalancerPropertie
 	return seen, nil
 }
 
-// members returns the members of a pool that are units of the pair.
-func (c *Client) members(ctx context.Context, pool *armnetwork.BackendAddressPoolPropertiesFormat, units [2]netip.Addr) ([]pair.MemberSeen, error) {
+// members returns the members of a pool that are units of the pair, by the addresses
+// of the pair file, whatever family the pool is of.
+func (c *Client) members(ctx context.Context, pool *armnetwork.BackendAddressPoolPropertiesFormat, units []backend) ([]pair.MemberSeen, error) {
 	var seen []pair.MemberSeen
 	for _, m := range entries(pool) {
-		addr, err := c.addressOf(ctx, m.address, m.ipConfig, remembered)
+		addr, err := c.unitOf(ctx, units, m, remembered)
 		if err != nil {
 			return nil, err
 		}
-		if addr.IsValid() && slices.Contains(units[:], addr) {
+		if addr.IsValid() {
 			seen = append(seen, pair.MemberSeen{Name: m.name, Address: addr, Admin: m.admin})
 		}
 	}

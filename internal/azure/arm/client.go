@@ -9,6 +9,7 @@
 package arm
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -41,6 +42,12 @@ type Options struct {
 	// Transport sends the requests. Nil means an HTTP client of its own that
 	// follows no redirect.
 	Transport policy.Transporter
+	// Budget is asked for, or told of, every request that leaves; nil accounts
+	// for none, as where nobody else shares what a person's own identity may ask.
+	Budget Budget
+	// Rank says how urgent the work is that a context is for: see account. Nil
+	// means that nothing can wait.
+	Rank func(context.Context) pair.Rank
 	// Log receives one line for each write and for each answer that had to be
 	// done without. Nil discards them.
 	Log *slog.Logger
@@ -67,7 +74,7 @@ type Client struct {
 	// mu guards what follows. It is never held over a request or a wait.
 	mu            sync.Mutex
 	subscriptions map[string]*subscription
-	addresses     map[string]cachedAddress // by IP configuration id in lower case
+	addresses     map[string]cachedAddress // by id of IP configuration or VM, in lower case
 }
 
 // subscription holds the generated clients of one subscription.
@@ -78,10 +85,12 @@ type subscription struct {
 	machines   *armcompute.VirtualMachinesClient
 }
 
-// cachedAddress is the private address of an IP configuration.
+// cachedAddress is the private address of an IP configuration, and all those of its
+// interface; of a VM only the latter, of the interface with the unit's address.
 type cachedAddress struct {
-	addr  netip.Addr
-	until time.Time
+	addr   netip.Addr
+	beside []netip.Addr
+	until  time.Time
 }
 
 // New checks the options and returns a client. It makes no call.
@@ -106,7 +115,7 @@ func New(o Options) (*Client, error) {
 	if c.now == nil {
 		c.now = time.Now
 	}
-	c.options = clientOptions(o, host, c.now)
+	c.options = c.clientOptions(o, host)
 	c.bare, err = azarm.NewClient("tandem/internal/azure/arm", "v1.0.0", c.cred, c.options)
 	if err != nil {
 		return nil, fmt.Errorf("make a Resource Manager client: %w: %w", pair.ErrInvalid, err)
@@ -129,28 +138,39 @@ func endpointHost(c cloud.Configuration) (string, error) {
 	return u.Hostname(), nil
 }
 
+// transport makes the last stations before the network.
+func (c *Client) transport(o Options) policy.Transporter {
+	if o.Transport == nil {
+		o.Transport = newTransport()
+	}
+	out := &wire{next: o.Transport}
+	if o.Budget == nil {
+		return out
+	}
+	if o.Rank == nil {
+		o.Rank = func(context.Context) pair.Rank { return pair.RankUnknown }
+	}
+	return &account{next: out, budget: o.Budget, rank: o.Rank, now: c.now, log: c.log, tabs: map[string]*tab{}}
+}
+
 // clientOptions makes the options that all clients share. The SDK's own
 // retries are off: they would repeat a write, they sleep inside Begin when a
 // resource is locked, and their jitter has no seed (azure.md 1.9). Registering
 // resource providers is off because it needs rights that we do not want.
-func clientOptions(o Options, host string, now func() time.Time) *azarm.ClientOptions {
+func (c *Client) clientOptions(o Options, host string) *azarm.ClientOptions {
 	application := o.ApplicationID
 	if application == "" {
 		application = "tandem"
-	}
-	transport := o.Transport
-	if transport == nil {
-		transport = newTransport()
 	}
 	return &azarm.ClientOptions{
 		ClientOptions: policy.ClientOptions{
 			Cloud:     o.Cloud,
 			Retry:     policy.RetryOptions{MaxRetries: -1},
 			Telemetry: policy.TelemetryOptions{ApplicationID: application},
-			Transport: &wire{next: transport},
+			Transport: c.transport(o),
 			PerCallPolicies: []policy.Policy{
 				&homeOnly{host: strings.ToLower(host)},
-				newGetAgain(o.Seed, now),
+				newGetAgain(o.Seed, c.now),
 			},
 		},
 		DisableRPRegistration: true,

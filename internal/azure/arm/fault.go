@@ -76,9 +76,9 @@ func (k *call) failed(err error) error {
 }
 
 // hasKind reports whether err already is of a kind that may come from below:
-// from the credential, from homeOnly or from wire.
+// from the credential, from homeOnly, from account or from wire.
 func hasKind(err error) bool {
-	for _, kind := range []error{pair.ErrRefused, pair.ErrUnreachable, pair.ErrInvalid, pair.ErrUnreadable} {
+	for _, kind := range []error{pair.ErrRefused, pair.ErrUnreachable, pair.ErrInvalid, pair.ErrUnreadable, pair.ErrThrottled} {
 		if errors.Is(err, kind) {
 			return true
 		}

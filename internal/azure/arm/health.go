@@ -2,7 +2,6 @@ package arm
 
 import (
 	"context"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -24,7 +23,7 @@ const (
 // ruleHealth returns the load balancer's view of the units. Only the end of
 // the caller's own context is an error; what the platform does not say within
 // the budget is unknown.
-func (c *Client) ruleHealth(ctx context.Context, lb *azarm.ResourceID, rule string, units [2]netip.Addr) ([]pair.HealthSeen, error) {
+func (c *Client) ruleHealth(ctx context.Context, lb *azarm.ResourceID, rule string, units []backend) ([]pair.HealthSeen, error) {
 	if rule == "" {
 		c.log.WarnContext(ctx, "no rule uses a probe on the check port, so the load balancer has no view of the units", "loadBalancer", lb.Name)
 		return nil, nil
@@ -44,12 +43,13 @@ func (c *Client) ruleHealth(ctx context.Context, lb *azarm.ResourceID, rule stri
 		if e == nil {
 			continue
 		}
-		addr, err := c.addressOf(limited, value(e.IPAddress), value(e.NetworkInterfaceIPConfigurationID), remembered)
+		m := member{address: value(e.IPAddress), ipConfig: value(e.NetworkInterfaceIPConfigurationID)}
+		addr, err := c.unitOf(limited, units, m, remembered)
 		if err != nil {
 			c.log.WarnContext(ctx, "the address of an entry of rule health is unknown", "loadBalancer", lb.Name, "rule", rule, "error", err)
 			continue
 		}
-		if addr.IsValid() && (addr == units[0] || addr == units[1]) {
+		if addr.IsValid() {
 			seen = append(seen, pair.HealthSeen{Rule: rule, Address: addr, Up: strings.EqualFold(value(e.State), "Up"), Reason: value(e.Reason)})
 		}
 	}

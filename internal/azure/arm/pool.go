@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 
@@ -42,7 +41,7 @@ func (c *Client) BeginAdminState(ctx context.Context, ch pair.AdminChange, last 
 	if pool.etag != ch.ETag {
 		return pair.Operation{}, overtaken(what, pool, ch)
 	}
-	m, err := c.memberAt(ctx, pool, ch.Address)
+	m, err := c.memberAt(ctx, pool, backend{ch.VM, ch.Address.Unmap()})
 	if err != nil {
 		return pair.Operation{}, fmt.Errorf("%s: %w", what, err)
 	}
@@ -147,16 +146,16 @@ func (c *Client) readPool(ctx context.Context, what, address string) (document, 
 	return d, nil
 }
 
-// memberAt returns the one member with an address. Addresses of interfaces are
+// memberAt returns the one member that is a unit. Addresses of interfaces are
 // read afresh, because a write must not rest on what was true an hour ago.
-func (c *Client) memberAt(ctx context.Context, pool document, addr netip.Addr) (member, error) {
-	at, err := c.addressesAfresh(ctx, pool.members)
+func (c *Client) memberAt(ctx context.Context, pool document, unit backend) (member, error) {
+	at, err := c.unitsAfresh(ctx, []backend{unit}, pool.members)
 	if err != nil {
 		return member{}, err
 	}
 	var found []member
 	for i, m := range pool.members {
-		if at[i] == addr.Unmap() {
+		if at[i].IsValid() {
 			found = append(found, m)
 		}
 	}

@@ -14,6 +14,7 @@ type answer struct {
 	status int     // also the HTTP status
 	text   string  // of a plain success or an error
 	fields []field // of any other success
+	file   []byte  // of a success that is a file (loadmaster.md 1.1)
 	padded bool    // v1 puts the values on lines of their own (loadmaster.md 1.5)
 	nested bool    // v2 does not flatten (V2GetNested)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -86,7 +87,7 @@ func reply(w http.ResponseWriter, contentType string, status int, body []byte) {
 }
 
 // serveV1 serves /access/<command>, with the arguments in the query or, of a
-// POST, in a form (loadmaster.md 1.1).
+// POST, in a form; a body that is no form is a file (loadmaster.md 1.1).
 func (u *Unit) serveV1(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimPrefix(r.URL.Path, "/access/")
 	enables := strings.EqualFold(name, "set") && enablesAPI(r)
@@ -104,6 +105,14 @@ func (u *Unit) serveV1(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	args := formArguments(r.Form)
+	if r.Method == http.MethodPost && !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		file, err := io.ReadAll(r.Body)
+		if err != nil {
+			page(w, http.StatusRequestEntityTooLarge)
+			return
+		}
+		args[fileArgument] = base64.StdEncoding.EncodeToString(file)
+	}
 	user, password, _ := r.BasicAuth()
 	if !u.authorised(args["apikey"], user, password) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="LoadMaster"`)
@@ -115,6 +124,10 @@ func (u *Unit) serveV1(w http.ResponseWriter, r *http.Request) {
 		a = unknownValue("enableapi") // the order of the parameters matters
 	} else {
 		a = u.execute(name, args)
+	}
+	if a.file != nil {
+		reply(w, "application/octet-stream", a.status, a.file)
+		return
 	}
 	reply(w, "text/xml", a.status, a.xml())
 }
@@ -179,6 +192,9 @@ func (u *Unit) serveV2(w http.ResponseWriter, r *http.Request) {
 }
 
 func (u *Unit) replyV2(w http.ResponseWriter, a answer) {
+	if a.file != nil {
+		a = data(text(fileArgument, base64.StdEncoding.EncodeToString(a.file)))
+	}
 	reply(w, "application/json", a.status, a.json(u.cfg.Options.V2Values))
 }
 

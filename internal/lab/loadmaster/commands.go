@@ -17,35 +17,44 @@ type arguments map[string]string
 type command struct {
 	name string
 	run  func(*Unit, arguments) answer
+	// always says that a unit knows it before it is licensed. Which do is not
+	// documented: here those that read, and the reboot.
+	always bool
 }
 
 // commandList is the commands in the order of listapi. The cloud forms do
 // what the Azure forms do (loadmaster.md 2.1).
 func commandList() []command {
 	return []command{
-		{"azurehamode", (*Unit).setMode},
-		{"azurehaparam", (*Unit).setHAParameters},
-		{"get", (*Unit).get},
-		{"getall", (*Unit).getAll},
-		{"getazurehaparams", (*Unit).getHAParameters},
-		{"getcloudhaparams", (*Unit).getHAParameters},
-		{"licenseinfo", (*Unit).licenseInfo},
-		{"listapi", (*Unit).listAPI},
-		{"reboot", (*Unit).rebootCommand},
-		{"set", (*Unit).set},
-		{"setcloudhamode", (*Unit).setMode},
-		{"setcloudhaparam", (*Unit).setHAParameters},
-		{"stats", (*Unit).stats},
-		{"vstotals", (*Unit).vsTotals},
+		{"azurehamode", (*Unit).setMode, false},
+		{"azurehaparam", (*Unit).setHAParameters, false},
+		{"backup", (*Unit).backup, false},
+		{"get", (*Unit).get, true},
+		{"getall", (*Unit).getAll, true},
+		{"getazurehaparams", (*Unit).getHAParameters, true},
+		{"getcloudhaparams", (*Unit).getHAParameters, true},
+		{"licenseinfo", (*Unit).licenseInfo, true},
+		{"listapi", (*Unit).listAPI, true},
+		{"reboot", (*Unit).rebootCommand, true},
+		{"restore", (*Unit).restore, false},
+		{"set", (*Unit).set, false},
+		{"setcloudhamode", (*Unit).setMode, false},
+		{"setcloudhaparam", (*Unit).setHAParameters, false},
+		{"stats", (*Unit).stats, true},
+		{"vstotals", (*Unit).vsTotals, true},
 	}
 }
 
 // execute runs a command; its name has any case (loadmaster.md 1.1).
 func (u *Unit) execute(name string, args arguments) answer {
 	for _, c := range commandList() {
-		if strings.EqualFold(c.name, name) {
-			return c.run(u, args)
+		switch {
+		case !strings.EqualFold(c.name, name):
+			continue
+		case !c.always && !u.isLicensed(): // no text of such a refusal is known
+			return fail(422, "Command not allowed on an unlicensed unit")
 		}
+		return c.run(u, args)
 	}
 	return fail(405, "Unknown command")
 }
@@ -342,11 +351,11 @@ func (u *Unit) serviceStats() field {
 	if u.faults.ServicesDead || u.faults.RealServersDown {
 		status = "down"
 	}
-	for i, number := range u.cfg.ServicePorts {
+	for i, number := range u.published {
 		f.repeated = append(f.repeated, []field{
 			text("VSAddress", u.host.Addr().String()), text("VSPort", strconv.Itoa(number)), text("VSProt", "tcp"),
 			typed("Index", strconv.Itoa(u.firstIndex+i)), text("Status", status), text("ErrorCode", "0"),
-			typed("Enable", "1"), typed("TotalConns", strconv.Itoa(u.served[number])), typed("ActiveConns", "0"),
+			typed("Enable", "1"), typed("TotalConns", strconv.Itoa(u.served[number])), typed("ActiveConns", strconv.Itoa(u.open[number])),
 		})
 	}
 	return f
@@ -367,7 +376,7 @@ func (u *Unit) servedInAll() int {
 func (u *Unit) vsTotals(arguments) answer {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	services := len(u.cfg.ServicePorts)
+	services := len(u.published)
 	up := services
 	if u.faults.ServicesDead || u.faults.RealServersDown {
 		up = 0
@@ -381,14 +390,18 @@ func (u *Unit) vsTotals(arguments) answer {
 func (u *Unit) licenseInfo(arguments) answer {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	kind, status := "VLM-5000 ESP GEO", "Single Perm"
+	if !u.licensed { // no text of it is known
+		kind, status = "", "Unlicensed"
+	}
 	return data(
-		text("uuid", "941b6d65-1758-40a3-8a89-"+strings.Repeat("0", max(0, 12-len(u.cfg.Serial)))+u.cfg.Serial),
+		text("uuid", "941b6d65-1758-40a3-8a89-"+strings.Repeat("0", max(0, 12-len(u.serial)))+u.serial),
 		text("ActivationDate", "Wed May 17 16:47:46 UTC 2017"),
 		text("LicensedUntil", "unlimited"),
 		text("SupportLevel", "Basic 2 years"),
 		text("SupportUntil", "Fri May 17 04:00:00 UTC 2030"),
-		text("LicenseType", "VLM-5000 ESP GEO"),
-		text("LicenseStatus", "Single Perm"),
+		text("LicenseType", kind),
+		text("LicenseStatus", status),
 		text("ApplianceModel", "VLM-5000 ESP GEO"),
 		number("MaxVS", 0), number("MaxRS", 0), number("Bandwidth", 5000), number("TpsLimit", 10000),
 		typed("HA", yesNo(u.effective.role != Single)), typed("FirstHA", yesNo(u.effective.role == First)),

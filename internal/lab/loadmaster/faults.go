@@ -13,7 +13,9 @@ type Faults struct {
 	// while its partner answers 503: two such units wait for each other, for ever
 	// (loadmaster.md 6 number 11, both standby).
 	StuckStandby bool
-	CheckPort    CheckPortFault
+	// StuckBoot makes every boot begin anew before the unit can be reached.
+	StuckBoot bool
+	CheckPort CheckPortFault
 	// FlapEvery makes an honest check port alternate between 503, with which
 	// it begins, and its true answer, for so long each.
 	FlapEvery    time.Duration

@@ -54,6 +54,15 @@ type Options struct {
 	// FailedKeys says whether a wrong API key counts as a failed login of the
 	// unit's user, as a wrong password does (loadmaster.md 1.4).
 	FailedKeys FailedKeys
+	// StandbyKeepsConnections makes a unit that becomes standby carry on the
+	// connections that it has; no reference says.
+	StandbyKeepsConnections bool
+	// RestoreNeedsReboot makes restored services work only after a reboot
+	// (loadmaster.md 7 number 19).
+	RestoreNeedsReboot bool
+	// UnlicensedAPI is what a unit that was never licensed does with calls
+	// (loadmaster.md 1.3, 5).
+	UnlicensedAPI UnlicensedAPI
 	// TimesAsText writes boottime and activetime as a date rather than as
 	// Unix seconds; no value other than 0 was seen (loadmaster.md 2.2).
 	TimesAsText bool
@@ -183,4 +192,13 @@ type FailedKeys int
 const (
 	FailedKeysCount FailedKeys = iota
 	FailedKeysIgnored
+)
+
+// UnlicensedAPI is what a unit that was never licensed does with calls.
+type UnlicensedAPI int
+
+// The answers to UnlicensedAPI.
+const (
+	UnlicensedAPIOpen UnlicensedAPI = iota // it asks for no credentials
+	UnlicensedAPIOff                       // its API is off until it is licensed
 )

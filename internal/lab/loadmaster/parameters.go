@@ -109,7 +109,7 @@ func (u *Unit) value(p parameter) string {
 	case "version":
 		return u.firmware
 	case "serialnumber":
-		return u.cfg.Serial
+		return u.serial
 	case "boottime":
 		return u.timeText(u.bootedAt)
 	case "activetime":

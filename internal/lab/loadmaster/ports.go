@@ -38,16 +38,29 @@ func (u *Unit) settlePorts() {
 	u.settling <- struct{}{}
 	defer func() { <-u.settling }()
 	u.mu.Lock()
-	l, want := u.life, u.wantedPorts()
+	l, want, carriesOn := u.life, u.wantedPorts(), u.carriesOn()
 	u.mu.Unlock()
 	if l == nil {
 		return
 	}
 	for _, number := range slices.Sorted(maps.Keys(l.ports)) {
-		if l.ports[number].purpose != want[number] {
-			l.ports[number].close()
-			delete(l.ports, number)
+		p := l.ports[number]
+		if p.purpose == want[number] {
+			continue
 		}
+		delete(l.ports, number)
+		if carriesOn && p.purpose == servicePort {
+			_ = p.listener.Close()
+			l.kept = append(l.kept, p)
+			continue
+		}
+		p.close()
+	}
+	if !carriesOn {
+		for _, p := range l.kept {
+			p.close()
+		}
+		l.kept = nil
 	}
 	for _, number := range slices.Sorted(maps.Keys(want)) {
 		if l.ports[number] == nil {
@@ -63,7 +76,7 @@ func (u *Unit) wantedPorts() map[int]purpose {
 		return want
 	}
 	if u.forwards() && !(u.faults.RealServersDown && u.cfg.Options.DeadRealServers == DeadRealServersReset) {
-		for _, number := range u.cfg.ServicePorts {
+		for _, number := range u.published {
 			want[number] = servicePort
 		}
 	}
@@ -80,6 +93,13 @@ func (u *Unit) wantedPorts() map[int]purpose {
 // becomes of it at the real servers. u.mu is held.
 func (u *Unit) forwards() bool {
 	return !u.faults.ServicesDead && (u.state == Active || u.state == Standby && u.cfg.Options.StandbyForwards)
+}
+
+// carriesOn tells whether connections to services outlive the state in which they
+// were taken. u.mu is held.
+func (u *Unit) carriesOn() bool {
+	keeps := u.state == Active || u.state == Standby && u.cfg.Options.StandbyKeepsConnections
+	return keeps && u.life != nil && !u.life.over && !u.faults.ServicesDead && !u.faults.RealServersDown
 }
 
 // openPort starts to serve a port. It is tried again at the next change when
@@ -100,7 +120,12 @@ func (u *Unit) openPort(l *life, number int, why purpose) {
 	case servicePort:
 		p.server = newServer(u.serviceHandler(number))
 	}
-	p.server.ConnState = func(c net.Conn, state http.ConnState) { p.count(l, c, state) }
+	p.server.ConnState = func(c net.Conn, state http.ConnState) {
+		p.count(l, c, state)
+		if why == servicePort {
+			u.countOpen(number, state)
+		}
+	}
 	l.ports[number] = p
 	l.running.Go(func() { _ = p.server.Serve(listener) })
 }
@@ -131,6 +156,19 @@ func (p *port) count(l *life, c net.Conn, state http.ConnState) {
 	case http.StateClosed, http.StateHijacked:
 		delete(p.conns, raw)
 		l.running.Done()
+	case http.StateActive, http.StateIdle:
+	}
+}
+
+// countOpen follows how many connections a service has.
+func (u *Unit) countOpen(number int, state http.ConnState) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		u.open[number]++
+	case http.StateClosed, http.StateHijacked:
+		u.open[number]--
 	case http.StateActive, http.StateIdle:
 	}
 }

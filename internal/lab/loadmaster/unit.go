@@ -55,9 +55,13 @@ type Config struct {
 	Options Options
 }
 
+// usualCheckPort is the check port of a unit that nobody has told another one
+// (loadmaster.md 2.1).
+const usualCheckPort = 8444
+
 // withDefaults fills what was left out.
 func (c Config) withDefaults() Config {
-	c.CheckPort = orDefault(c.CheckPort, 8444)
+	c.CheckPort = orDefault(c.CheckPort, usualCheckPort)
 	c.APIPort = orDefault(c.APIPort, 8443)
 	c.Firmware = orDefault(c.Firmware, "7.2.59.0.22007.RELEASE")
 	c.Serial = orDefault(c.Serial, "1350841")
@@ -133,6 +137,9 @@ type Unit struct {
 	bootedAt    time.Time
 	firmware    string // that runs
 	installed   string // that runs after the next boot
+	serial      string
+	licensed    bool
+	services    []int // published ports
 	logins      logins
 
 	// In memory: this is lost with the power.
@@ -145,7 +152,9 @@ type Unit struct {
 	lostWrites  map[string]string // what StandbyLosesWrites brings back
 	lostAt      time.Time         // and when
 	limiter     limiter
+	published   []int       // services, as far as they work without a reboot
 	served      map[int]int // requests by service port
+	open        map[int]int // connections of the moment, by service port
 	firstIndex  int         // of the virtual services: units number them differently
 }
 
@@ -163,7 +172,10 @@ type life struct {
 	end     context.CancelFunc
 	done    <-chan struct{}
 	running sync.WaitGroup // every goroutine of this life
-	ports   map[int]*port  // guarded by Unit.settling
+
+	// Guarded by Unit.settling.
+	ports map[int]*port
+	kept  []*port // closed to new connections only (Options.StandbyKeepsConnections)
 
 	// Guarded by Unit.mu.
 	web       bool // the web server of the API has started
@@ -191,7 +203,8 @@ func New(cfg Config, host *network.Host, log func(event string)) (*Unit, error) 
 		power: make(chan struct{}, 1), settling: make(chan struct{}, 1),
 		rng: rng, configured: cfg.haSettings(), parameters: initialParameters(cfg),
 		apiEnabled: true, apiKey: cfg.APIKey, password: cfg.Password, certificate: certificate,
-		changedAt: time.Now(), firmware: cfg.Firmware, installed: cfg.Firmware, firstIndex: 1 + rng.IntN(8),
+		changedAt: time.Now(), firmware: cfg.Firmware, installed: cfg.Firmware, serial: cfg.Serial, licensed: true,
+		services: slices.Clone(cfg.ServicePorts), open: map[int]int{}, firstIndex: 1 + rng.IntN(8),
 	}
 	host.SetUp(false)
 	return u, nil
@@ -335,6 +348,7 @@ func (u *Unit) begin() (context.Context, *life) {
 	u.firmware = u.installed
 	u.polled, u.misses, u.activeSince = false, 0, time.Time{}
 	u.lostWrites, u.limiter, u.served = map[string]string{}, limiter{}, map[int]int{}
+	u.published = slices.Clone(u.services)
 	// Every boot has its own boottime, which counts in seconds.
 	previous := u.bootedAt
 	u.bootedAt = time.Now()
@@ -350,6 +364,12 @@ func (u *Unit) boot() {
 	ctx, l := u.begin()
 	u.say(fmt.Sprintf("boots, reachable in %s", u.cfg.BootDelay))
 	l.running.Go(func() {
+		for u.isStuckInBoot() {
+			if !sleep(ctx, u.cfg.BootDelay) {
+				return
+			}
+			u.say("does not come up, and boots again")
+		}
 		web := u.cfg.BootDelay / 5
 		if u.cfg.Options.BootAnswer == BootSilence {
 			web = 0
@@ -392,6 +412,13 @@ func (u *Unit) arrive(l *life, state State) {
 	u.mu.Unlock()
 	u.say("is up, " + state.String())
 	u.settlePorts()
+}
+
+// isStuckInBoot tells whether a boot that begins now will not end.
+func (u *Unit) isStuckInBoot() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.faults.StuckBoot
 }
 
 // sleep waits, and tells whether ctx still goes on.

@@ -1,0 +1,51 @@
+package loadmaster
+
+import (
+	"strconv"
+	"time"
+)
+
+// Replace puts a new appliance in the place of the unit, at its address: without
+// power, never licensed, without HA, services and credentials, and with another
+// serial number and certificate. It takes the power from one that has it.
+func (u *Unit) Replace() {
+	u.PowerOff()
+	u.RotateCertificate()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.configured = haSettings{role: Single, checkPort: usualCheckPort}
+	u.parameters = initialParameters(u.cfg)
+	u.services, u.published = nil, nil
+	u.apiKey, u.password = "", ""
+	u.licensed = false
+	u.apiEnabled = u.cfg.Options.UnlicensedAPI == UnlicensedAPIOpen
+	u.firmware, u.installed = u.cfg.Firmware, u.cfg.Firmware
+	u.serial = nextSerial(u.serial)
+	u.logins.inARow, u.logins.until = 0, time.Time{}
+	u.changedAt = time.Now()
+}
+
+func nextSerial(serial string) string {
+	n, err := strconv.ParseUint(serial, 10, 63)
+	if err != nil {
+		return serial + "1"
+	}
+	return strconv.FormatUint(n+1, 10)
+}
+
+// License is what a person does with a new unit before anybody can work with it:
+// it is licensed, which turns its API on (loadmaster.md 1.3), and gets an API key
+// and a password. All else is left to others.
+func (u *Unit) License(apiKey, password string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.licensed, u.apiEnabled = true, true
+	u.apiKey, u.password = apiKey, password
+}
+
+// isLicensed tells whether the unit was ever licensed.
+func (u *Unit) isLicensed() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.licensed
+}
