@@ -193,7 +193,7 @@ func (p purse) HoldBack(ctx context.Context, subscription string, after time.Dur
 // request to Resource Manager is accounted to the budget that all processes share.
 // To ask it is to read one row and to write it.
 func TestAQuietFleetSeldomAsksTheStoreForItsRequests(t *testing.T) {
-	for _, pairs := range []int{5, 50} {
+	for _, pairs := range []int{5, 30} {
 		synctest.Test(t, func(t *testing.T) {
 			account := store.NewEmbedded(store.EmbeddedOptions{})
 			f := newQuietFleet(t, account.Store(store.HandleOptions{}), pairs)

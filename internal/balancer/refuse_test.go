@@ -374,6 +374,14 @@ func TestRefusals(t *testing.T) {
 			`security group nsg-subnet: rule DenyAllInBound (priority 65500): it denies TCP 443 from 0.0.0.0/0 to 10.0.0.4: clients reach the published port (guide 6), as loadBalancers[0].rules[1].from says; every group that looks at a unit's traffic must let it through, and Tandem writes to the one in securityGroup.name only; add an Allow rule for it to nsg-subnet, or name that group in securityGroup.name`,
 			`security group nsg-subnet: rule DenyAllInBound (priority 65500): it denies TCP 443 from 0.0.0.0/0 to 10.0.0.5: clients reach the published port (guide 6), as loadBalancers[0].rules[1].from says; every group that looks at a unit's traffic must let it through, and Tandem writes to the one in securityGroup.name only; add an Allow rule for it to nsg-subnet, or name that group in securityGroup.name`,
 		}},
+		{"a group that a unit's traffic goes through and that is gone", none, func(s scene) {
+			other := network + "networkSecurityGroups/nsg-subnet"
+			props(s[idSubnet])["networkSecurityGroup"] = ref(other)
+			s[other] = nil
+		}, nil, []string{
+			`security group nsg-subnet: not there: the first unit's traffic goes through it, and it could not be read; read the pair again`,
+			`security group nsg-subnet: not there: the second unit's traffic goes through it, and it could not be read; read the pair again`,
+		}},
 		{"a group of somebody else that keeps a unit from asking its partner", none, func(s scene) {
 			other := network + "networkSecurityGroups/nsg-lm1"
 			props(s[idNIC1])["networkSecurityGroup"] = ref(other)

@@ -29,12 +29,13 @@ func (m *meter) Availability(_ context.Context, lb pair.ResourceID, since time.T
 type metered struct {
 	*platform
 	health func([]pair.HealthSeen) []pair.HealthSeen
-	seen   []pair.BalancerSeen
+	asked  int // for rule health
 }
 
 func (p *metered) LoadBalancer(ctx context.Context, d pair.Definition, lb pair.LoadBalancer, health bool) (pair.BalancerSeen, error) {
 	b, err := p.platform.LoadBalancer(ctx, d, lb, health)
 	if health {
+		p.asked++
 		b.Health = p.health(b.Health)
 	}
 	return b, err
@@ -56,15 +57,15 @@ func doubted(h []pair.HealthSeen) []pair.HealthSeen {
 type greyWorld struct {
 	*world
 	*control.Controller
-	meter *meter
+	meter   *meter
+	metered *metered
 }
 
 func newGreyWorld(t *testing.T, health func([]pair.HealthSeen) []pair.HealthSeen) *greyWorld {
 	t.Helper()
 	g := &greyWorld{world: newWorld(t), meter: &meter{percent: map[netip.Addr]float64{firstAddr: 0, secondAddr: 0}}}
-	g.Controller = g.controller(&effects{}, func(o *control.Options) {
-		o.Platform, o.Metrics = &metered{platform: g.platform, health: health}, g.meter
-	})
+	g.metered = &metered{platform: g.platform, health: health}
+	g.Controller = g.controller(&effects{}, func(o *control.Options) { o.Platform, o.Metrics = g.metered, g.meter })
 	return g
 }
 
@@ -136,6 +137,34 @@ func TestAViewThatOnlyTheMetricTells(t *testing.T) {
 				}
 				if n := len(g.platform.writes); n != 0 {
 					t.Errorf("%d writes", n)
+				}
+			})
+		})
+	}
+}
+
+// TestRuleHealthThatDoesNotAnswerIsAskedSeldom: each question counts as a write to
+// the platform, and a pair that is not reached is looked at again and again.
+func TestRuleHealthThatDoesNotAnswerIsAskedSeldom(t *testing.T) {
+	for name, tt := range map[string]struct {
+		health   func([]pair.HealthSeen) []pair.HealthSeen
+		min, max int
+	}{
+		"refused": {refusedHealth, 10, 11}, "answered": {doubted, 60, 60},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				g := newGreyWorld(t, tt.health)
+				g.sweeps(17 * time.Minute)
+				g.metered.asked = 0
+				for range 60 { // five minutes
+					if err := g.Pass(t.Context(), edge, pair.Cause{Kind: pair.CauseSweep}); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(5 * time.Second)
+				}
+				if n := g.metered.asked; n < tt.min || n > tt.max {
+					t.Errorf("asked %d times in five minutes, want %d to %d", n, tt.min, tt.max)
 				}
 			})
 		})

@@ -138,12 +138,17 @@ func TestAComparisonThatFoundNoRoomIsMadeLater(t *testing.T) {
 			t.Errorf("%d tries within the rest, drift %+v", tries, m.w.load().Record.Drift)
 		}
 		m.docs.onRead = nil
+		time.Sleep(15 * time.Second)
 		if err := m.Pass(t.Context(), edge, pair.Cause{Kind: pair.CauseSweep}); err != nil {
 			t.Fatal(err)
 		}
-		m.sweeps(15 * time.Second)
 		if d := m.w.load().Record.Drift; d == nil || d.By != "bob" {
 			t.Errorf("drift %+v after the rest, want the one that bob made", d)
+		}
+		m.docs.reads = 0
+		m.sweeps(30 * time.Second)
+		if m.docs.reads != 0 {
+			t.Errorf("compared %d times more within half a minute, and nothing asked for it", m.docs.reads)
 		}
 	})
 }

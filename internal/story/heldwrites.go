@@ -26,16 +26,40 @@ type heldWrites struct {
 // RoundTrip sends the request, or holds it first.
 func (h *heldWrites) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := h.process.worker
-	if r.URL.Host != lab.ManagerName || !lab.Changes(r) {
+	if !lab.Changes(r) {
 		return h.next.RoundTrip(r)
+	}
+	if r.URL.Host != lab.ManagerName {
+		return h.answered(r, h.next.RoundTrip)
 	}
 	d, held := w.stage.holds.take(w.machine.Name(), r.Method)
 	if !held {
-		return h.next.RoundTrip(r)
+		return h.answered(r, h.next.RoundTrip)
 	}
 	w.stage.world.Log("story", fmt.Sprintf("%s is frozen for %v, about to send %s %s", w.machine.Name(), d, r.Method, r.URL.Path))
 	w.freeze(d)
-	return h.afterwards(r)
+	return h.answered(r, h.afterwards)
+}
+
+// answered sends a request as an effect of the process, which may die of it.
+func (h *heldWrites) answered(r *http.Request, send func(*http.Request) (*http.Response, error)) (*http.Response, error) {
+	if h.process.worker.stage.effect == nil {
+		return send(r)
+	}
+	fate := h.process.fate(r.Method + " " + r.URL.Host + r.URL.Path)
+	if fate == Fails {
+		h.process.doom()
+		return nil, net.ErrClosed
+	}
+	resp, err := send(r)
+	if fate == Unanswered {
+		if err == nil {
+			_ = resp.Body.Close() // nobody reads it
+		}
+		h.process.doom()
+		return nil, net.ErrClosed
+	}
+	return resp, err
 }
 
 // afterwards sends a request when the worker goes on. The thread that was about

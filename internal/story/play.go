@@ -27,6 +27,11 @@ type Options struct {
 	Expose func(context.Context, *lab.World) error
 	// Journal keeps the journal in the outcome, as tandem replay reads it.
 	Journal bool
+	// Effect, if not nil, is asked what becomes of each effect that a worker's process
+	// is about to have on Azure: a write to the storage account, to Resource Manager
+	// or to the topic. Effects on units are not asked for: each lies between two
+	// writes to the storage account.
+	Effect func(worker, what string) Fate
 	// Paced, if not nil, is called when the story with the program begins and
 	// holds it to real time until the function that it returns is called.
 	Paced func() (end func())
@@ -76,6 +81,7 @@ func With(ctx context.Context, sc lab.Scenario, o Options) (Outcome, lab.Outage,
 	}
 	s, err := newStage(world, account, o.Seed)
 	if err == nil {
+		s.effect = o.Effect
 		err = s.attach(functions)
 	}
 	if err != nil {

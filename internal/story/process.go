@@ -55,9 +55,10 @@ type process struct {
 	dead   chan struct{} // closed by Kill
 	done   chan struct{} // closed when it no longer serves
 
-	mu    sync.Mutex // guards what follows
-	ended bool
-	conns []*conn // oldest first
+	mu     sync.Mutex // guards what follows
+	ended  bool
+	doomed bool    // it dies of an effect, in a moment
+	conns  []*conn // oldest first
 }
 
 // Wait returns -1, because only a kill ends such a process.

@@ -21,6 +21,8 @@ type stage struct {
 	account  *store.Embedded
 	seed     uint64
 	tables   *tables
+	gate     store.TableGate // of every process
+	effect   func(worker, what string) Fate
 	holds    holds
 	workers  []*worker
 	operator *operator
@@ -30,6 +32,7 @@ type stage struct {
 // newStage prepares the program's side of a world. Nothing runs yet.
 func newStage(world *lab.World, account *store.Embedded, seed uint64) (*stage, error) {
 	s := &stage{world: world, account: account, seed: seed, tables: newTables(seed)}
+	s.gate = s.tables.gate
 	for _, machine := range world.Workers() {
 		w := &worker{stage: s, machine: machine, teller: "tandem"}
 		if len(world.Workers()) > 1 {

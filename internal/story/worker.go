@@ -69,7 +69,7 @@ func (w *worker) program(p *process, id string) (*app.App, error) {
 		return nil, err
 	}
 	return app.New(app.Options{
-		Store:   s.account.Store(store.HandleOptions{Now: w.now, Gate: p.storeGate, Tables: s.tables.gate}),
+		Store:   s.account.Store(store.HandleOptions{Now: w.now, Gate: p.storeGate, Tables: s.gate}),
 		Secrets: secrets(s.world.Secrets()), Credential: credential{}, Cloud: azure(),
 		Client: client, DialContext: p.dialOut, Topic: "https://" + lab.TopicName + "/api/events", TopicKey: lab.TopicKey,
 		Own: events.Own{AppID: lab.Tandem.AppID, ObjectID: lab.Tandem.ObjectID}, Peers: []netip.Prefix{netip.PrefixFrom(w.machine.Addr(), 32)},
@@ -117,11 +117,19 @@ func (p *process) pass() error {
 	case <-p.dead:
 		return net.ErrClosed
 	default:
-		return nil
 	}
+	if p.isDoomed() {
+		return net.ErrClosed
+	}
+	return nil
 }
 
-func (p *process) storeGate(context.Context, bool) error { return p.pass() }
+func (p *process) storeGate(_ context.Context, write bool) error {
+	if err := p.pass(); err != nil || !write {
+		return err
+	}
+	return p.stored()
+}
 
 // dialOut dials as the process, which keeps its connections until it ends.
 func (p *process) dialOut(ctx context.Context, netw, address string) (net.Conn, error) {

@@ -84,7 +84,7 @@ func (a *account) Do(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp, err := a.next.Do(req)
-	if rank != pair.RankRepair && (err == nil || ctx.Err() != nil || !dialing(err)) {
+	if rank != pair.RankRepair && (err == nil || !dialing(err)) { // or nothing has left
 		a.spend(ctx, subscription, reads, writes)
 	}
 	if err == nil && resp.StatusCode == http.StatusTooManyRequests && errors.Is(readAnswer(resp).kind(writes > 0), pair.ErrThrottled) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -480,6 +481,24 @@ func TestABudgetThatCannotBeToldIsLoggedAndLeavesTheRequestAlone(t *testing.T) {
 		synctest.Wait()
 		if !strings.Contains(log.String(), "was not told") || !strings.Contains(log.String(), subscriptionOne) {
 			t.Errorf("logged %q", log.String())
+		}
+	})
+}
+
+// TestWhatNeverLeftIsNotToldOf: without a connection nothing reaches the platform.
+func TestWhatNeverLeftIsNotToldOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, l := newPlatform(t), &ledger{}
+		c := p.budgeted(l, func(o *Options) {
+			o.Transport = transport(func(*http.Request) (*http.Response, error) {
+				return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+			})
+		})
+		_, _, err := c.Read(t.Context(), definition().LoadBalancerID("lb-lm"))
+		checkKind(t, err, pair.ErrUnreachable)
+		synctest.Wait()
+		if told := l.told(); len(told) != 0 {
+			t.Errorf("the budget heard %q", told)
 		}
 	})
 }
