@@ -544,6 +544,7 @@ type effects struct {
 	at   int // the effect that goes wrong; 0 is none
 	fate fate
 	done []string
+	when []time.Duration // since the story began, of each
 }
 
 // effect does one effect, or not, as is its fate. What was sent is done, also
@@ -573,7 +574,7 @@ func (w *world) hits(p *process, what string) (bool, fate) {
 	if p.machine.process != p {
 		return false, failed
 	}
-	w.effects.done = append(w.effects.done, what)
+	w.effects.done, w.effects.when = append(w.effects.done, what), append(w.effects.when, time.Since(w.start))
 	if len(w.effects.done) != w.effects.at {
 		return false, failed
 	}

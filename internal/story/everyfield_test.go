@@ -87,7 +87,7 @@ func inScene(t *testing.T, mode pair.Mode, act func(*scene)) {
 
 // until waits for something to be so.
 func (s *scene) until(most time.Duration, so func() bool) bool {
-	for end := time.Now().Add(most); time.Now().Before(end); time.Sleep(3 * time.Second) {
+	for end := time.Now().Add(most); time.Now().Before(end); time.Sleep(4 * time.Second) {
 		if so() {
 			return true
 		}

@@ -358,3 +358,34 @@ func TestACommandThatFailsFailsTheStory(t *testing.T) {
 		t.Errorf("failures %q", out.Failures)
 	}
 }
+
+// TestAStoryMayWantACommandRefused: a command that is to be refused and is taken
+// fails the story, and so does one that is refused where it should be taken.
+func TestAStoryMayWantACommandRefused(t *testing.T) {
+	for _, tt := range []struct {
+		name, second string
+		fails        string
+	}{
+		{"a second job is refused", "switchover, state: first, refused: true", ""},
+		{"it is not taken unless that is wanted", "switchover, state: first", "the operator cannot switchover"},
+		{"what is taken is not refused", "pause, refused: true", "was not refused"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			out := with(t, tale(t, "for: 90s\nsteps:\n  - { at: 1m, do: switchover, state: second }\n  - { at: 70s, do: "+tt.second+" }\n"), 1)
+			if got := strings.Join(out.Failures, "; "); (got == "") != (tt.fails == "") || !strings.Contains(got, tt.fails) {
+				t.Errorf("failures %q, want %q", got, tt.fails)
+			}
+		})
+	}
+}
+
+// TestWhatHappensAloneHappensWithoutTheProgramOnly: and its outage is demanded
+// where a story does.
+func TestWhatHappensAloneHappensWithoutTheProgramOnly(t *testing.T) {
+	for _, tt := range []struct{ least, fails string }{{"5s", ""}, {"2m", "expected at least 2m0s"}} {
+		out := play(t, tale(t, "for: 3m\nsteps:\n  - { at: 1m, do: reboot, unit: first, alone: true }\nexpect: { outage: { tandem: 0s, loadBalancerOnly: 1m, aloneAtLeast: "+tt.least+" } }\n"), 1)
+		if got := strings.Join(out.Failures, "; "); (got == "") != (tt.fails == "") || !strings.Contains(got, tt.fails) {
+			t.Errorf("at least %s: failures %q, want %q", tt.least, got, tt.fails)
+		}
+	}
+}
