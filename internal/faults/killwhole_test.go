@@ -34,9 +34,9 @@ const (
 	settledWholeEvery = 20*time.Second + 59*time.Microsecond
 	// killsOfAStory is how many effects of a story go wrong at most, and as many of
 	// a longer one as make so many virtual minutes, but killsAtLeast.
-	killsOfAStory   = 6
-	killsFor = 60 * time.Minute
-	killsAtLeast    = 2
+	killsOfAStory = 6
+	killsFor      = 60 * time.Minute
+	killsAtLeast  = 2
 	// crowd is how many clients with connections of their own a story has at most: a
 	// job waits for few as for many, and they would cost more than all the rest.
 	crowd = 8
