@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tandem/internal/balancer"
@@ -66,8 +67,9 @@ func (p *pass) guardDue() bool {
 	for _, i := range p.snap.Intents {
 		repairing = repairing || i.Kind == pair.IntentRepair
 	}
+	fenced := len(rec.Admin) > 0 && !slices.ContainsFunc(rec.Admin, func(h pair.AdminHold) bool { return !h.Fence() || !h.Landed })
 	switch {
-	case repairing || len(rec.Admin) > 0 || p.atWork():
+	case repairing || len(rec.Admin) > 0 && !fenced || p.atWork():
 		return false // it is being written, or something more urgent stands
 	case p.restsUntil(pair.RankRepair) > now:
 		p.guardOwed()
@@ -75,7 +77,12 @@ func (p *pass) guardDue() bool {
 	case p.cause.Kind == pair.CauseResource, rec.Wish != nil, m.guardOwed != nil:
 		m.guardAt = now
 		return true
-	case rec.Drift != nil && (m.guardAt == 0 || now-m.guardAt >= pair.DriftSettles), m.guardAt == 0 || now-m.guardAt >= guardEvery:
+	case fenced && m.guardAt != 0 && now-m.guardAt < pair.DriftSettles:
+		return false
+	case fenced: // what cut the link may stand there, and then it is mended by nobody else
+		m.guardAt = now
+		return true
+	case rec.Drift != nil && (m.guardAt == 0 || now-m.guardAt >= pair.DriftSettles), m.guardAt == 0 || now-m.guardAt >= p.leisurely(guardEvery):
 		if !p.quiet.AllowN(epoch0.Add(now), guardReads) {
 			return false
 		}

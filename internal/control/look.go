@@ -311,15 +311,25 @@ func (p *pass) balancersDue(dark bool) (due, health bool, rank pair.Rank) {
 		return true, true, pair.RankUnknown // it may be over
 	case p.cause.Kind == pair.CauseResource || len(p.snap.Intents) > 0:
 		return true, false, pair.RankUnknown
-	case m.readAt != 0 && now-m.readAt < balancersEvery:
+	case m.readAt != 0 && now-m.readAt < p.leisurely(balancersEvery):
 		return false, false, pair.RankLook
 	}
-	health = m.healthAt == 0 || now-m.healthAt >= healthEvery
+	health = m.healthAt == 0 || now-m.healthAt >= p.leisurely(healthEvery)
 	calls := 1
 	if health {
 		calls += healthCalls
 	}
 	return p.quiet.AllowN(epoch0.Add(now), calls), health, pair.RankLook
+}
+
+// leisurely is how often something is read of a quiet pair that would be read every
+// so often if there were few: so much less often that all pairs of this process stay
+// within its calls a minute. Without that those would be served whose names come
+// first, and the others never. p.mu is held.
+func (p *pass) leisurely(every time.Duration) time.Duration {
+	const perMinute = float64(time.Minute)/float64(balancersEvery) + healthCalls*float64(time.Minute)/float64(healthEvery) +
+		guardReads*float64(time.Minute)/float64(guardEvery)
+	return time.Duration(float64(every) * max(1, float64(len(p.known))*perMinute/quietReads))
 }
 
 // watchDue reports whether rule health shall be read while an admin state of ours

@@ -429,11 +429,12 @@ func pull(in *Input, d *Decision, c choice) {
 	case c.lever == LeverRepair && d.Record.Wish != nil:
 		owner = d.Record.Wish.By
 	}
-	intents := intentsOf(c, in, d)
+	intents, sets := intentsOf(c, in, d), false
 	for _, i := range intents {
 		if i.Pool == "" {
 			continue
 		}
+		sets = true
 		h := AdminHold{
 			LoadBalancer: i.LoadBalancer, Pool: i.Pool, Unit: i.Unit, State: i.Want, Lever: c.lever,
 			Epoch: d.Epoch, Owner: owner, Reason: d.Row, Since: d.At, Deadline: i.Deadline,
@@ -441,7 +442,9 @@ func pull(in *Input, d *Decision, c choice) {
 		d.hold(h)
 	}
 	for _, h := range d.Record.Admin {
-		d.tag(in, h.LoadBalancer, tagOf(d.Record.Admin, h.LoadBalancer))
+		if sets {
+			d.tag(in, h.LoadBalancer, tagOf(d.Record.Admin, h.LoadBalancer))
+		}
 	}
 	for _, i := range intents {
 		i.By = owner

@@ -166,6 +166,11 @@ func everyHold(f Facts, visit func(*Facts)) {
 		for bits := range 8 {
 			f.Hold, f.SurvivorServes, f.Settled, f.Licence = hold, bits&1 == 1, bits&2 == 2, bits&4 == 4
 			visit(&f)
+			if hold == HoldStanding && f.Stance == StanceAuto {
+				mends := f
+				mends.Lever, mends.Permit = LeverRepair, PermitAct
+				visit(&mends)
+			}
 		}
 	}
 }
@@ -290,6 +295,12 @@ func TestTableKeepsThePromises(t *testing.T) {
 				t.Fatalf("row %s carries a job on, on %+v", row.Name, *f)
 			}
 		case "preference", "up", "start", "restart", "prove", "move", "repair":
+			if f.Hold == HoldStanding { // what may have cut the link is mended beside the fence
+				if held || row.Name != "repair-fenced" || f.Permit != PermitAct || !f.Licence || !f.SurvivorServes || !f.Situation.BothServe() {
+					t.Fatalf("row %s acts beside a fence on %+v", row.Name, *f)
+				}
+				return
+			}
 			if held || f.Permit != PermitAct || f.Obstacle != ObstacleNone || f.Belief != Confirmed && !f.Wished || f.Hold != HoldNone {
 				t.Fatalf("row %s acts on %+v", row.Name, *f)
 			}

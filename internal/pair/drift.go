@@ -171,6 +171,21 @@ func (d *Decision) repair(in *Input, other choice, s Stance) choice {
 	}
 }
 
+// mends chooses the repair of what may have cut the link, while a fence stands. The
+// fence has its own end: where the cause is ours to mend, waiting for that would be
+// waiting for ever.
+func (d *Decision) mends(in *Input, f *Facts) choice {
+	c := choice{LeverRepair, RoleUnknown, Allowed}
+	if f.Hold != HoldStanding || !d.Record.Admin[0].Fence() || d.Record.Drift == nil {
+		return choice{}
+	}
+	if permit(c, f.Stance, false, false) != PermitAct || d.repairObstacle(in, false) != ObstacleNone {
+		return choice{}
+	}
+	f.Lever, f.Permit = LeverRepair, PermitAct
+	return c
+}
+
 // wished reports whether a person's wish waits, and not for what is being written
 // already.
 func (d *Decision) wished(in *Input) bool {

@@ -217,7 +217,7 @@ func facts(in *Input, d *Decision, belief Belief) (Facts, choice) {
 		f.SurvivorServes = rec.Admin[0].Lever == LeverUp || rec.Admin[0].Lever == LeverJob || fresh(seen, rec.Admin[0].Unit.Other())
 		f.Licence = licence(def, rec.Admin[0], f.Stance)
 		f.Unit = rec.Admin[0].Unit
-		return f, choice{}
+		return f, d.mends(in, &f)
 	}
 	f.Refused = refused(&seen.Units[0]) || refused(&seen.Units[1])
 	if f.Job = jobFact(in, rec); f.Job == JobFactGoes {

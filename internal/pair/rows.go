@@ -207,6 +207,13 @@ var holdRows = []Row{
 		Why:    "both units answer 200; Down was decided for the loser and is not seen to be in effect yet",
 	},
 	{
+		Name: "repair-fenced", Acts: "repair", Topic: "fence", Alarm: AlarmWarning, Next: LookAgain,
+		Person: "Watch that it succeeds; the fence goes when the units see each other again.",
+		when:   func(f *Facts) bool { return f.Hold == HoldStanding && f.Lever == LeverRepair },
+		act:    pull,
+		Why:    "both units answer 200 and the loser is held Down; what the load balancer needs differs from the pair file, which may be why the link is cut: it is written as the file says",
+	},
+	{
 		Name: "fence-stands", Acts: "wait", Topic: "fence", Alarm: AlarmWarning, Next: LookAgain,
 		Person: repairLink,
 		when:   func(f *Facts) bool { return f.Hold != HoldNone },
@@ -695,7 +702,7 @@ func why(row *Row, in *Input, d *Decision) string {
 		words += fmt.Sprintf("; it is about %s, %s", f.Unit, in.Definition.Units.Of(f.Unit).VM)
 	}
 	if f.Obstacle != ObstacleNone && f.Obstacle != ObstacleUnread && f.Lever != LeverFence {
-		words += "; in the way of " + f.Lever.String() + ": " + obstacleWords[f.Obstacle]
+		words += "; in the way of " + f.Lever.String() + ": " + obstacleWord(f)
 	}
 	if drift := d.Record.Drift; drift != nil && f.Lever == LeverRepair && (f.Belief == Confirmed || f.Wished) {
 		words += "; " + drift.words()
@@ -727,6 +734,14 @@ func why(row *Row, in *Input, d *Decision) string {
 			needed(in.Definition.Failover, s.Situation, d.Record.Since.IsZero()))
 	}
 	return words
+}
+
+// obstacleWord says what stands in the way of the lever.
+func obstacleWord(f *Facts) string {
+	if f.Lever == LeverRepair && f.Obstacle == ObstacleHoldDown {
+		return "it has not stood for a minute yet, and deployments pass through what nobody wants; or the last repair failed a moment ago"
+	}
+	return obstacleWords[f.Obstacle]
 }
 
 // obstacleWords say what stands in the way of a lever.
