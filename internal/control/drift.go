@@ -74,12 +74,12 @@ func (p *pass) guardDue() bool {
 	case p.restsUntil(pair.RankRepair) > now:
 		p.guardOwed()
 		return false
-	case p.cause.Kind == pair.CauseResource, rec.Wish != nil, m.guardOwed != nil:
+	case fenced && (!bothServe(&p.in.Observation) || m.guardAt != 0 && now-m.guardAt < pair.DriftSettles):
+		return false // or what comes next must not wait for it
+	case fenced: // what cut the link may stand there, and then it is mended by nobody else
 		m.guardAt = now
 		return true
-	case fenced && m.guardAt != 0 && now-m.guardAt < pair.DriftSettles:
-		return false
-	case fenced: // what cut the link may stand there, and then it is mended by nobody else
+	case p.cause.Kind == pair.CauseResource, rec.Wish != nil, m.guardOwed != nil:
 		m.guardAt = now
 		return true
 	case rec.Drift != nil && (m.guardAt == 0 || now-m.guardAt >= pair.DriftSettles), m.guardAt == 0 || now-m.guardAt >= p.leisurely(guardEvery):

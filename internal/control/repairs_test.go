@@ -117,10 +117,19 @@ func TestWhenAPairIsComparedWithItsFile(t *testing.T) {
 			m.look(pair.CauseResource)
 			m.sweeps(5 * time.Minute)
 		}, 6},
-		{"not while an admin state of ours stands, whatever happens", func(m *mender) {
+		{"while a fence stands not at each event", func(m *mender) {
 			m.w.split()
 			m.look(pair.CauseSweep)
 			m.look(pair.CauseResource)
+			m.look(pair.CauseResource)
+		}, 0},
+		{"while a fence stands each minute, because what cut the link may stand there", func(m *mender) {
+			m.w.split()
+			m.look(pair.CauseSweep)
+			m.sweeps(3 * time.Minute)
+		}, 3},
+		{"not while another admin state of ours stands", func(m *mender) {
+			m.w.holdsUp()
 			m.look(pair.CauseResource)
 		}, 0},
 	}
