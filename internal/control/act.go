@@ -634,6 +634,9 @@ func (p *pass) untag(i pair.Intent, rec pair.Record) []pair.Intent {
 // uncount takes back a move that was counted and came to nothing, unless
 // another part of it did: hold-down is for what happened.
 func uncount(rec *pair.Record, i pair.Intent) {
+	if n := len(rec.Moves); i.Kind == pair.IntentMove && i.State == pair.IntentOpen && n > 0 {
+		rec.Moves = rec.Moves[:n-1]
+	}
 	if i.State == pair.IntentOpen && (i.Kind == pair.IntentStart || i.Kind == pair.IntentRestart) {
 		if powered := &rec.Units[i.Unit.Index()].Powered; len(*powered) > 0 {
 			*powered = (*powered)[:len(*powered)-1]

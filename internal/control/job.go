@@ -297,7 +297,6 @@ func (p *pass) switchover(i pair.Intent) (pair.Job, error) {
 func moves(p *pass, rec *pair.Record, i pair.Intent) {
 	if j, err := p.switchover(i); err == nil {
 		rec.Job = &j
-		rec.Moves = append(slices.Clone(rec.Moves), p.now())
 	}
 }
 

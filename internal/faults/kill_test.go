@@ -40,12 +40,20 @@ var notForTheLight = map[string]string{
 // died, with the reason.
 var notForTheWhole = map[string]string{}
 
-// wholeOnly says why a story can be played in the whole world alone; empty where the
-// light one can play it.
+// wholeOnly says why a story can be played in the whole world alone, by what it does
+// and by the rows that must win in it; empty where the light one can play it.
 func wholeOnly(sc lab.Scenario) string {
 	for _, st := range sc.Steps {
 		if why := notForTheLight[st.Do]; why != "" {
 			return why
+		}
+	}
+	for _, row := range sc.Expect.Decisions {
+		switch row {
+		case "job", "move":
+			return needsJobs
+		case "repair", "repair-fenced":
+			return needsDocuments
 		}
 	}
 	return ""

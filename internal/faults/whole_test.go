@@ -312,12 +312,14 @@ func (w *watcher) allowed(in *pair.Input, d *pair.Decision, i pair.Intent) {
 	}
 	now := in.Observation.At
 	approved := in.Record.Plan != nil && in.Record.Plan.Approved != nil
+	job := in.Record.Job // a person's job is leave enough in every mode
+	wanted := i.Job != "" && job != nil && job.ID == i.Job && job.By != "" && job.By != "tandem"
 	switch {
 	case in.Stop.In(now), in.Record.Pause.In(now):
 		w.violated(promiseStance, "%s: %s in a pause", d.ID, kind)
 	case in.Blind != pair.NotBlind:
 		w.violated(promiseStance, "%s: %s in blindness", d.ID, kind)
-	case kind == "prove":
+	case kind == "prove", wanted:
 	case in.Definition.Mode == pair.Observe, consentOf(&in.Definition.Failover, kind) == pair.Never:
 		w.violated(promiseStance, "%s: %s without leave", d.ID, kind)
 	case (in.Definition.Mode != pair.Auto || consentOf(&in.Definition.Failover, kind) == pair.Ask) && !approved && len(in.Record.Admin) == 0:

@@ -458,7 +458,7 @@ func pull(in *Input, d *Decision, c choice) {
 	case c.lever == LeverStart || c.lever == LeverRestart:
 		u := &d.Record.Units[c.unit.Index()]
 		u.Powered = append(since(u.Powered, d.At, 24*time.Hour), d.At)
-	case c.lever != LeverPrefer && c.lever != LeverMove || d.Seen == NoneActive:
+	case c.lever != LeverPrefer || d.Seen == NoneActive:
 		d.Record.Moves = append(slices.Clone(d.Record.Moves), d.At)
 	}
 	d.Record.Plan = nil
