@@ -25,7 +25,7 @@ FUZZ        ?= .
 FUZZTIME    ?= 10s
 MUTATE      ?=
 BENCH       ?= .
-TESTTIMEOUT ?= 25m
+TESTTIMEOUT ?= 40m
 VERSION     ?= $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null || echo development)
 
 # What the function app runs on; `make start` builds for this machine instead.
