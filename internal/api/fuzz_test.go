@@ -42,7 +42,7 @@ func FuzzEveryRequestIsAnsweredInJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, number byte, path, body string) {
 		method := methods[int(number)%len(methods)]
 		if !canBeAsked(method, path) {
-			t.Skip()
+			return // no such request can be made
 		}
 		s := serve(t)
 		s.define("edge")

@@ -440,7 +440,7 @@ func FuzzJobRequests(f *testing.F) {
 	f.Add("/approve", "", `[1]`)
 	f.Fuzz(func(t *testing.T, word, key, body string) {
 		if !canBeAsked("POST", "/api/pairs/edge/jobs"+word) || !slices.Contains([]string{"", "/approve", "/pause", "/resume", "/cancel"}, word) {
-			t.Skip()
+			return // no such request can be made
 		}
 		s := working(t, nil)
 		resp := s.askWith("POST", "/api/pairs/edge/jobs"+word, body, http.Header{api.KeyHeader: {key}})

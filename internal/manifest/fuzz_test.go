@@ -64,7 +64,7 @@ func FuzzAnUnknownKeyIsNamedAndItsValueIsNot(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, key string, place byte) {
 		if strings.Contains(key, password) {
-			t.Skip()
+			return // a key is no secret, so it may be shown
 		}
 		name, err := json.Marshal(key)
 		if err != nil {
