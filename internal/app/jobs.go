@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"time"
 
 	"tandem/internal/job"
 	"tandem/internal/job/configure"
@@ -12,20 +11,8 @@ import (
 )
 
 // newJobs are the procedures of this release.
-func newJobs() (jobs, error) {
-	r, err := job.NewRegistry(configure.Procedure(), switchover.Procedure())
-	return jobs{r}, err
-}
-
-// jobs puts what the record says of a job into the words of the step engine.
-type jobs struct{ *job.Registry }
-
-// Begin gives a job its steps.
-func (j jobs) Begin(asked pair.Job, d *pair.Definition) (pair.Job, error) {
-	return j.New(job.Request{
-		ID: asked.ID, Kind: asked.Kind, By: asked.By, Reason: asked.Reason, At: asked.At, Unit: asked.Unit, Force: asked.Force,
-		Drain: time.Duration(asked.Drain),
-	}, d)
+func newJobs() (*job.Registry, error) {
+	return job.NewRegistry(configure.Procedure(), switchover.Procedure())
 }
 
 // works is what jobs ask of an appliance, in the words of the pair file.

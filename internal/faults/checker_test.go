@@ -75,7 +75,7 @@ const (
 
 // write is something that the program is about to do to the outside.
 type write struct {
-	kind     string // admin, tag, prefer, start, restart
+	kind     string // admin, tag, prefer, start, restart, reboot, configure
 	balancer pair.ResourceID
 	pool     string
 	address  netip.Addr
@@ -84,6 +84,8 @@ type write struct {
 	name     string // of a tag
 	tag      string
 	prefer   pair.Preference
+	lever    string // what it is for, by the intent that is open
+	job      string // the job that wants it, empty for none
 	epoch    uint64
 	began    time.Time // the last look before it
 	stale    bool      // the pair was another pass's before the last look
@@ -130,7 +132,9 @@ type expectation struct {
 	stop       *pair.Pause
 	stopAt     time.Time
 	approved   time.Time
-	asked      time.Time // for the lever proof
+	asked      time.Time           // for the lever proof
+	jobs       map[string]struct{} // that a person wants
+	consented  map[string]struct{} // jobs of which a person approved the interruption
 }
 
 func newChecker(w *world) *checker {
@@ -183,7 +187,7 @@ func (c *checker) troubledFor(d time.Duration) {
 
 func (c *checker) expect(name string) *expectation {
 	if c.expected[name] == nil {
-		c.expected[name] = &expectation{}
+		c.expected[name] = &expectation{jobs: map[string]struct{}{}, consented: map[string]struct{}{}}
 	}
 	return c.expected[name]
 }
@@ -214,6 +218,10 @@ func (e *expectation) heard(st lab.Step, rec pair.Record) {
 		e.approved = time.Now()
 	case "prove":
 		e.asked = time.Now()
+	case "switchover", "set-up":
+		e.jobs[rec.Job.ID] = struct{}{}
+	case "consent":
+		e.consented[rec.Job.ID] = struct{}{}
 	}
 }
 
@@ -243,10 +251,11 @@ const (
 
 // forbids says what speaks against anything but taking back, at a time and by a
 // worker's clock; empty where nothing does.
-func (e *expectation) forbids(kind string, at time.Time, skew time.Duration, stop bool) string {
+func (e *expectation) forbids(kind, job string, at time.Time, skew time.Duration, stop bool) string {
 	stands := func(p *pair.Pause, since time.Time) bool {
 		return p != nil && !at.Before(since) && (p.Until.IsZero() || at.Add(skew).Before(p.Until))
 	}
+	_, wanted := e.jobs[job]
 	switch d := &e.definition; {
 	case stop && stands(e.stop, e.stopAt):
 		return "everything is stopped"
@@ -256,8 +265,8 @@ func (e *expectation) forbids(kind string, at time.Time, skew time.Duration, sto
 		return "" // a person asked for it
 	case kind == "prove":
 		return "nobody asked for the lever proof"
-	case at.Before(e.since):
-		return "" // what was in force before
+	case wanted, at.Before(e.since):
+		return "" // a person's job, or what was in force before
 	case d.Mode == pair.Observe:
 		return "the mode is observe"
 	case consentOf(&d.Failover, kind) == pair.Never:
@@ -287,7 +296,8 @@ func consentOf(f *pair.Failover, kind string) pair.Consent {
 // kinds names intents as consentOf knows them; the others are always allowed.
 var kinds = map[pair.IntentKind]string{
 	pair.IntentFence: "fence", pair.IntentUp: "up", pair.IntentStart: "start", pair.IntentRestart: "restart",
-	pair.IntentPrefer: "prefer", pair.IntentProve: "prove",
+	pair.IntentPrefer: "prefer", pair.IntentProve: "prove", pair.IntentMove: "move",
+	pair.IntentRaise: "raise", pair.IntentDrain: "drain", pair.IntentReboot: "reboot", pair.IntentConfigure: "configure",
 }
 
 // stored looks at every state of a pair that was stored.
@@ -304,6 +314,9 @@ func (c *checker) stored(_, now pair.Snapshot) {
 func (c *checker) committed(p *process, was pair.Snapshot, ch pair.Change) {
 	defer c.lock()()
 	name, now := was.Definition.Name, time.Now()
+	if j := ch.Record.Job; j != nil && (was.Record.Job == nil || was.Record.Job.ID != j.ID) && now.Sub(c.expect(name).approved) <= approvedFor {
+		c.expect(name).jobs[j.ID] = struct{}{} // the plan that a person approved
+	}
 	for _, i := range ch.PutIntents {
 		isNew := !slices.ContainsFunc(was.Intents, func(o pair.Intent) bool { return o.ID == i.ID })
 		kind, weighty := kinds[i.Kind]
@@ -316,10 +329,10 @@ func (c *checker) committed(p *process, was pair.Snapshot, ch pair.Change) {
 		if !isNew || !weighty {
 			continue
 		}
-		if why := c.expect(name).forbids(kind, now, p.machine.skew, storedApart); why != "" {
+		if why := c.expect(name).forbids(kind, i.Job, now, p.machine.skew, storedApart); why != "" {
 			c.violated(promiseStance, "%s decides %s although %s", p.name, i.ID+" "+kind, why)
 		}
-		if unproved := c.unproved(&was); unproved != "" && kind != "prove" && now.Sub(c.expect(name).approved) > approvedFor {
+		if unproved := c.unproved(&was); unproved != "" && kind != "prove" && !c.wants(name, i.Job) && now.Sub(c.expect(name).approved) > approvedFor {
 			c.violated(promiseStance, "%s decides %s, the lever is not proved on %s and nobody approved it", p.name, i.ID+" "+kind, unproved)
 		}
 	}
@@ -332,7 +345,10 @@ func (c *checker) committed(p *process, was pair.Snapshot, ch pair.Change) {
 		}
 		c.renewed[name] = now
 		g := p.grasp(name)
-		old := func(r pair.Role) bool { return now.Sub(g.serving[r.Index()]) > 2*evidenceFor }
+		old := func(r pair.Role) bool {
+			carried := h.Lever == pair.LeverJob && (r == h.Unit || heldUp(ch.Record.Admin, r))
+			return !carried && now.Sub(g.serving[r.Index()]) > 2*evidenceFor
+		}
 		renewal := slices.ContainsFunc(was.Record.Admin, func(o pair.AdminHold) bool {
 			return o.Pool == h.Pool && o.Unit == h.Unit && h.Deadline.After(o.Deadline)
 		})
@@ -340,6 +356,17 @@ func (c *checker) committed(p *process, was pair.Snapshot, ch pair.Change) {
 			c.violated(promiseEvidence, "%s renews the fence of %s, first answered 200 %v ago, second %v", p.name, h.Unit, now.Sub(g.serving[0]), now.Sub(g.serving[1]))
 		}
 	}
+}
+
+// wants reports whether a person wants a job of a pair.
+func (c *checker) wants(name, job string) bool {
+	_, is := c.expect(name).jobs[job]
+	return is
+}
+
+// heldUp reports whether a unit is among those that we hold Up.
+func heldUp(holds []pair.AdminHold, r pair.Role) bool {
+	return slices.ContainsFunc(holds, func(h pair.AdminHold) bool { return h.Unit == r && h.State == pair.AdminUp })
 }
 
 // asked notes what a check port answered to a process. The world's lock is held.
@@ -400,13 +427,25 @@ func (c *checker) mustGo(p *process, pass *onePass, h pair.AdminHold) string {
 		return "it had expired"
 	case pass.snap.Record.Pause.In(clock):
 		return "the pair was paused"
+	case h.Lever == pair.LeverJob && c.wants(d.Name, jobID(&pass.snap)):
+		// A person's job is leave enough in every mode.
 	case h.Lever != pair.LeverProve && d.Mode == pair.Observe:
 		return "the mode was observe"
-	case h.State == pair.AdminDown && pass.silent[h.Unit.Other().Index()]:
+	}
+	switch {
+	case h.State == pair.AdminDown && pass.silent[h.Unit.Other().Index()] && !heldUp(pass.snap.Record.Admin, h.Unit.Other()):
 		return "the other unit had not answered 200"
 	default:
 		return ""
 	}
+}
+
+// jobID is the id of the pair's job, empty for none.
+func jobID(snap *pair.Snapshot) string {
+	if snap.Record.Job == nil {
+		return ""
+	}
+	return snap.Record.Job.ID
 }
 
 // unproved names a pool on which the lever is not proved although the mode is
@@ -479,8 +518,8 @@ func (c *checker) leaves(p *process, n write) {
 	if w.tables.down {
 		c.violated(promiseStance, "%s sends %s although the store cannot be reached", p.name, n)
 	}
-	if kind := c.kindOf(target, n); kind != "" {
-		if why := e.forbids(kind, n.began, p.machine.skew, readAfresh); why != "" {
+	if n.lever, n.job = c.leverOf(target, n); n.lever != "" {
+		if why := e.forbids(n.lever, n.job, n.began, p.machine.skew, readAfresh); why != "" {
 			c.violated(promiseStance, "%s sends %s although %s", p.name, n, why)
 		}
 		if why := c.blind(p, n.began); why != "" {
@@ -490,7 +529,7 @@ func (c *checker) leaves(p *process, n write) {
 	c.levers(p, n, target, partner)
 	switch {
 	case n.kind == "admin" && n.want == pair.AdminDown:
-		if age := now.Sub(g.serving[partner.role.Index()]); age > evidenceFor {
+		if age := now.Sub(g.serving[partner.role.Index()]); age > evidenceFor && !(n.lever == "drain" && w.balancer(n.balancer).carries(partner)) {
 			c.violated(promiseEvidence, "%s sends %s, and %s answered 200 to it %v ago", p.name, n, partner.key, age)
 		}
 	case n.kind == "restart":
@@ -502,24 +541,37 @@ func (c *checker) leaves(p *process, n write) {
 	}
 }
 
-// kindOf is what a write is for, by the intents that are open.
-func (c *checker) kindOf(target *appliance, n write) string {
-	switch n.kind {
-	case "prefer", "start", "restart":
-		return n.kind
-	case "tag":
-		return "" // its admin state is looked at
+// leverOf is what a write is for and which job wants it, by the intents that are
+// open.
+func (c *checker) leverOf(target *appliance, n write) (kind, job string) {
+	if n.kind == "tag" {
+		return "", "" // its admin state is looked at
 	}
 	snap, err := c.world.vault.Load(context.Background(), target.site.name)
 	if err != nil {
-		return ""
+		return "", ""
 	}
 	for _, i := range snap.Intents {
-		if i.Pool == n.pool && i.Want == n.want && i.Unit == target.role {
-			return kinds[i.Kind]
+		of := kinds[i.Kind]
+		if i.Unit == target.role && (of == n.kind || n.kind == "admin" && i.Pool == n.pool && i.Want == n.want) {
+			return of, i.Job
 		}
 	}
-	return ""
+	if n.kind == "admin" {
+		return "", ""
+	}
+	return n.kind, ""
+}
+
+// carries reports whether the load balancer was told that an appliance is Up, by
+// us, and it forwards what it gets.
+func (b *balancer) carries(a *appliance) bool {
+	for p := range b.pools {
+		if m := slices.Index(b.pools[p].members, a); m >= 0 && b.doc.admin[p][m] == pair.AdminUp && b.doc.ours[p][m] {
+			return !a.lately.forwards.has(time.Now(), false, lookedAt)
+		}
+	}
+	return false
 }
 
 // blind says why a process must not trust itself, by what happened to it; empty
@@ -553,10 +605,10 @@ func (c *checker) lands(n write) {
 	c.landed[place] = max(c.landed[place], n.epoch)
 }
 
-// written and carried look at what a load balancer holds, and at what its
+// written and inForce look at what a load balancer holds, and at what its
 // traffic follows. The world's lock is held.
 func (c *checker) written(b *balancer) { c.both(b, b.doc, "written") }
-func (c *checker) carried(b *balancer) { c.both(b, b.carried, "in force") }
+func (c *checker) inForce(b *balancer) { c.both(b, b.carried, "in force") }
 
 func (c *checker) both(b *balancer, d *document, what string) {
 	for p := range d.admin {
@@ -603,7 +655,10 @@ func (c *checker) stands(now time.Time, b *balancer, p, m int, a *appliance) {
 	doc, _ := b.visible()
 	state, other := doc.admin[p][m], a.site.units[a.role.Other().Index()]
 	calm := now.Sub(c.trouble)
-	if since := other.unserving; state == pair.AdminDown && !since.IsZero() {
+	if since := other.unserving; state == pair.AdminDown && !since.IsZero() && !b.carries(other) {
+		if f := &other.lately.forwards; doc.admin[p][slices.Index(b.pools[p].members, other)] == pair.AdminUp && !f.is {
+			since = later(since, f.since) // until then the other unit carried the traffic
+		}
 		silent, alone := now.Sub(since), c.aloneFor(now, b, p, a)
 		if min(silent, alone) > aloneWithin {
 			c.violated(promiseEvidence, "%s is held Down in %s/%s, and %s has not answered 200 for %v; nothing but the store was in the way for %v of every process, which knew of it",
@@ -828,6 +883,8 @@ func (w *world) unsettled() string {
 			return fmt.Sprintf("%s is believed %s", s.name, r.Situation)
 		case r.Alarm != nil:
 			return fmt.Sprintf("%s has the alarm %s since %v", s.name, r.Alarm.Row, r.Alarm.Since.Sub(w.start))
+		case r.Job.Running():
+			return fmt.Sprintf("%s has the job %s, which %s", s.name, r.Job.Kind, r.Job.State)
 		case len(r.Admin)+len(snap.Intents)+len(snap.Outbox) > 0:
 			return fmt.Sprintf("%s has %d admin states, %d intents and %d posts", s.name, len(r.Admin), len(snap.Intents), len(snap.Outbox))
 		case r.Lease.Owner != "":

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -95,6 +96,16 @@ func (c *checker) levers(p *process, n write, target, partner *appliance) {
 	now, m := time.Now(), p.machine
 	l, other := &target.lately, &partner.lately
 	switch {
+	case n.lever == "raise":
+		if l.forwards.has(now, false, lookedAt) {
+			c.violated(promiseLever, "%s sends %s, and %s has forwarded nothing for %v", p.name, n, target.key, now.Sub(l.forwards.since))
+		}
+	case n.kind == "reboot":
+		// A job may interrupt only what a person has approved, or carries already.
+		_, told := c.expect(target.site.name).consented[n.job]
+		if !told && l.serves.has(now, true, lookedAt) && l.reaches(now, m, lookedAt) && other.serves.has(now, false, lookedAt) && !c.carried(partner) {
+			c.violated(promiseLever, "%s reboots %s, which has served alone for %v", p.name, target.key, now.Sub(other.serves.since))
+		}
 	case n.kind == "admin" && n.want == pair.AdminUp:
 		for _, a := range []*appliance{target, partner} {
 			if a.lately.seenServing(now, m) {
@@ -106,6 +117,9 @@ func (c *checker) levers(p *process, n write, target, partner *appliance) {
 		}
 	case n.kind == "prefer" && n.prefer == pair.PreferFirst:
 		first, second := target.site.units[0], target.site.units[1]
+		if _, told := c.expect(target.site.name).consented[n.job]; told || n.job != "" && c.carried(first) {
+			return
+		}
 		if second.state == pair.Active && second.lately.seenServing(now, m) && first.lately.serves.has(now, false, lookedAt) {
 			c.violated(promiseLever, "%s sends %s, although %s has served alone for %v", p.name, n, second.key, now.Sub(first.lately.serves.since))
 		}
@@ -125,6 +139,12 @@ func (c *checker) levers(p *process, n write, target, partner *appliance) {
 			c.violated(promiseLever, "%s starts %s, whose VM has not been switched off for %v", p.name, target.key, now.Sub(l.off.since))
 		}
 	}
+}
+
+// carried reports whether a load balancer sends an appliance traffic because we
+// hold it Up, and it forwards that.
+func (c *checker) carried(a *appliance) bool {
+	return slices.ContainsFunc(c.world.balancers, func(b *balancer) bool { return b.carries(a) })
 }
 
 // TestTheRulesOfTheLevers lets a write leave in a world that a story could lead

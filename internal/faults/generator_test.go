@@ -338,6 +338,12 @@ var faults = []fault{
 	{5, passes(func(g *generator) lab.Step { return lab.Step{Do: "approve", Unit: g.pair()} })},
 	{3, passes(func(g *generator) lab.Step { return lab.Step{Do: "ack", Unit: g.pair()} })},
 	{3, passes(func(g *generator) lab.Step { return lab.Step{Do: "prove", Unit: g.pair()} })},
+	{5, passes(func(g *generator) lab.Step {
+		return lab.Step{Do: "switchover", Unit: g.pair(), State: one(g, "first", "second"), For: g.seconds(1, 60)}
+	})},
+	{1, passes(func(g *generator) lab.Step { return lab.Step{Do: "set-up", Unit: g.pair()} })},
+	{4, passes(func(g *generator) lab.Step { return lab.Step{Do: "consent", Unit: g.pair()} })},
+	{1, passes(func(g *generator) lab.Step { return lab.Step{Do: "cancel", Unit: g.pair()} })},
 	{5, func(g *generator) (lab.Step, lab.Step) {
 		key, value := g.policyChange()
 		was, known := g.sc.Pair[key]
@@ -456,12 +462,16 @@ func (g *generator) heal(at time.Duration) {
 		}
 	}
 	healed := at
-	for range 4 {
+	for round := range 6 {
 		for _, p := range pairs {
-			add(lab.Step{Do: "ack", Unit: p})
-			add(lab.Step{Do: "approve", Unit: p})
+			for _, do := range []string{"ack", "approve", "consent"} {
+				add(lab.Step{Do: do, Unit: p})
+			}
+			if round > 0 && g.sc.Pair["ha.preferred"] == "first" {
+				add(lab.Step{Do: "switchover", Unit: p, State: "first", For: time.Second}) // who failed over for an announced trouble stays there
+			}
 		}
-		at += 3 * time.Minute
+		at += 2 * time.Minute
 	}
 	g.sc.For = healed + healedSoon
 }

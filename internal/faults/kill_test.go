@@ -24,16 +24,12 @@ const (
 )
 
 // Why the light world cannot play a story.
-const (
-	needsDocuments = "it is about whole documents of Resource Manager, of which the light world has but what a fence needs"
-	needsJobs      = "it is about a job, and the light world's processes run none"
-)
+const needsDocuments = "it is about whole documents of Resource Manager, of which the light world has but what a fence needs"
 
 // notForTheLight are the verbs that the light world does not know, with the reason.
 // Stories with one of them have their kill points in the whole world.
 var notForTheLight = map[string]string{
 	"edit": needsDocuments, "delete": needsDocuments, "write": needsDocuments, "manager-busy": needsDocuments, "refuse-health": needsDocuments,
-	"switchover": needsJobs, "set-up": needsJobs, "consent": needsJobs, "cancel": needsJobs,
 }
 
 // wholeOnly says why a story can be played in the whole world alone, by what it does
@@ -45,10 +41,7 @@ func wholeOnly(sc lab.Scenario) string {
 		}
 	}
 	for _, row := range sc.Expect.Decisions {
-		switch row {
-		case "job", "move":
-			return needsJobs
-		case "repair", "repair-fenced":
+		if strings.HasPrefix(row, "repair") {
 			return needsDocuments
 		}
 	}

@@ -318,7 +318,7 @@ func (w *world) write(b *balancer, d *document, h how) *operation {
 		}
 		if moves && op.over && op.err == nil && version > b.applied {
 			b.applied, b.carried = version, d
-			w.check.carried(b)
+			w.check.inForce(b)
 		}
 	})
 	w.check.written(b)

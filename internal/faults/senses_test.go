@@ -6,6 +6,8 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strconv"
 	"time"
 
 	"tandem/internal/control"
@@ -14,6 +16,7 @@ import (
 
 var (
 	_ control.Units    = senses{}
+	_ control.Works    = senses{}
 	_ control.Checks   = senses{}
 	_ control.Platform = azure{}
 	_ control.Store    = (*keeper)(nil)
@@ -58,6 +61,9 @@ func (s senses) Service(ctx context.Context, unit netip.Addr, c pair.Check) pair
 	}
 	w.mu.Lock()
 	now, a := time.Now(), s.find(unit)
+	if b, s := w.front(unit); b != nil {
+		a = b.picks(s)
+	}
 	silent, works := a == nil, a != nil && a.forwards(now) && !a.ailments.application
 	w.mu.Unlock()
 	switch {
@@ -108,19 +114,77 @@ func (s senses) Report(ctx context.Context, u pair.Unit) (r pair.Report, err err
 }
 
 func (s senses) Prefer(ctx context.Context, u pair.Unit, want pair.Preference) (r pair.Report, err error) {
-	w := s.p.machine.world
-	w.check.leaves(s.p, write{kind: "prefer", address: u.Address, prefer: want})
-	err = w.effect(ctx, s.p, "prefer "+want.String(), func(ctx context.Context) error {
-		return s.api(ctx, u, func(a *appliance) {
-			value := "0"
-			if want == pair.PreferFirst {
-				value = "1"
-			}
-			a.configure(time.Now(), map[string]string{"haprefered": value})
-			r = a.report()
-		})
+	err = s.write(ctx, u, write{kind: "prefer", prefer: want}, func(a *appliance) {
+		a.configure(time.Now(), map[string]string{"haprefered": preferenceText(want)})
+		r = a.report()
 	})
 	return r, err
+}
+
+// write changes something at a unit.
+func (s senses) write(ctx context.Context, u pair.Unit, n write, do func(*appliance)) error {
+	w := s.p.machine.world
+	n.address = u.Address
+	w.check.leaves(s.p, n)
+	return w.effect(ctx, s.p, n.kind+" "+u.VM+" "+n.prefer.String(), func(ctx context.Context) error { return s.api(ctx, u, do) })
+}
+
+func preferenceText(p pair.Preference) string {
+	if p == pair.PreferFirst {
+		return "1"
+	}
+	return "0"
+}
+
+func (s senses) Reboot(ctx context.Context, u pair.Unit) error {
+	return s.write(ctx, u, write{kind: "reboot"}, func(a *appliance) { a.reboot(time.Now()) })
+}
+
+func (s senses) Configure(ctx context.Context, d *pair.Definition, r pair.Role, prefer pair.Preference) (rep pair.Report, err error) {
+	err = s.write(ctx, d.Units.Of(r), write{kind: "configure", prefer: prefer}, func(a *appliance) {
+		a.configure(time.Now(), map[string]string{
+			"hamode": r.String(), "partner": d.Units.Of(r.Other()).Address.String(), "hcp": strconv.Itoa(d.HA.CheckPort), "haprefered": preferenceText(prefer),
+		})
+		rep = a.report()
+	})
+	return rep, err
+}
+
+// Connections are those that a unit got while it served, for a minute.
+func (s senses) Connections(ctx context.Context, u pair.Unit) (n int, err error) {
+	err = s.api(ctx, u, func(a *appliance) {
+		if a.lately.serves.is || time.Since(a.lately.serves.since) < time.Minute {
+			n = 5
+		}
+	})
+	return n, err
+}
+
+// front is the load balancer that has an address, for a pair.
+func (w *world) front(address netip.Addr) (*balancer, *site) {
+	for _, s := range w.sites {
+		for _, lb := range s.original.LoadBalancers {
+			if slices.ContainsFunc(lb.Frontends, func(f pair.Frontend) bool { return f.Address == address }) {
+				return w.balancer(s.original.LoadBalancerID(lb.Name)), s
+			}
+		}
+	}
+	return nil, nil
+}
+
+// picks is the appliance of a pair to which the load balancer sends a new
+// connection.
+func (b *balancer) picks(s *site) *appliance {
+	var up []*appliance
+	for _, p := range b.probers {
+		if is, _ := b.health(p.target); is && p.target.site == s {
+			up = append(up, p.target)
+		}
+	}
+	if len(up) == 0 {
+		return nil
+	}
+	return up[up[0].world.roll("pick", b.name, time.Now().UnixMicro())%uint64(len(up))]
 }
 
 // azure is a process's way to Resource Manager. Its writes are effects.

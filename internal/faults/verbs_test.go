@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"tandem/internal/job"
 	"tandem/internal/lab"
 	"tandem/internal/pair"
 )
@@ -165,7 +166,9 @@ var annotations = map[string]pair.EvidenceKind{
 }
 
 // words are the operator's verbs.
-var words = []string{"define", "apply", "pause", "resume", "approve", "ack", "prove", "remove", "newer-record"}
+var words = []string{
+	"define", "apply", "pause", "resume", "approve", "ack", "prove", "remove", "newer-record", "switchover", "set-up", "consent", "cancel",
+}
 
 // do lets one step of the story happen.
 func (w *world) do(st lab.Step) {
@@ -490,7 +493,7 @@ func (w *world) word(ctx context.Context, s *site, st lab.Step) error {
 			return err
 		}
 		rec := snap.Record
-		if err := speak(&rec, st); err != nil {
+		if err := speak(&snap.Definition, &rec, st); err != nil {
 			return err
 		}
 		rec.Epoch++
@@ -507,7 +510,7 @@ func (w *world) word(ctx context.Context, s *site, st lab.Step) error {
 	return pair.ErrConflict
 }
 
-func speak(rec *pair.Record, st lab.Step) error {
+func speak(d *pair.Definition, rec *pair.Record, st lab.Step) error {
 	asked := &pair.Request{By: "operator", Reason: "story", At: time.Now().UTC().Truncate(time.Millisecond)}
 	switch st.Do {
 	case "pause":
@@ -529,11 +532,57 @@ func speak(rec *pair.Record, st lab.Step) error {
 		for n := range rec.Units {
 			rec.Units[n].Powered, rec.Units[n].Refusal = nil, nil
 		}
+		if j := rec.Job; j != nil && j.State == pair.JobFailed {
+			rec.Job = j.Clone()
+			rec.Job.Acknowledged = true
+		}
 	case "prove":
 		rec.Prove = asked
 	case "remove":
 		rec.Retire = asked
+	case "switchover":
+		return startJob(d, rec, "switchover", st)
+	case "set-up":
+		return startJob(d, rec, "configure", st)
+	case "consent":
+		return sayJob(rec, pair.JobApprove, asked)
+	case "cancel":
+		return sayJob(rec, pair.JobCancel, asked)
 	}
+	return nil
+}
+
+// startJob begins a job where none is in the way.
+func startJob(d *pair.Definition, rec *pair.Record, kind string, st lab.Step) error {
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	if rec.Job.Running() || rec.Pause.In(now) || rec.Retire != nil {
+		return fmt.Errorf("a job runs, or the pair is held: %w", pair.ErrConflict)
+	}
+	var unit pair.Role
+	if st.State != "" {
+		if err := unit.UnmarshalText([]byte(st.State)); err != nil {
+			return err
+		}
+	}
+	j, err := procedures.New(job.Request{
+		ID: pair.ID(d.Name, rec.Epoch+1, 1), Kind: kind, By: "operator", Reason: "story", At: now, Unit: unit, Drain: st.For,
+	}, d)
+	if err != nil {
+		return err
+	}
+	rec.Job = &j
+	return nil
+}
+
+// sayJob says a word about the job that runs.
+func sayJob(rec *pair.Record, word string, asked *pair.Request) error {
+	j := rec.Job
+	switch {
+	case !j.Running(), word == pair.JobApprove && j.State != pair.JobAsks, word == pair.JobCancel && j.Committed:
+		return fmt.Errorf("there is no job to %s: %w", word, pair.ErrNotFound)
+	}
+	rec.Job = j.Clone()
+	rec.Job.Said = &pair.JobWord{Word: word, By: asked.By, Reason: asked.Reason, At: asked.At}
 	return nil
 }
 

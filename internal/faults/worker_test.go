@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"tandem/internal/control"
+	"tandem/internal/job"
+	"tandem/internal/job/configure"
+	"tandem/internal/job/switchover"
 	"tandem/internal/pair"
 )
 
@@ -22,6 +25,15 @@ const (
 	// clockStep is what nobody can take for a clock that was merely adjusted.
 	clockStep = 2 * time.Second
 )
+
+// procedures are the jobs of this release.
+var procedures = func() *job.Registry {
+	r, err := job.NewRegistry(configure.Procedure(), switchover.Procedure())
+	if err != nil {
+		panic(err) // its procedures are ours
+	}
+	return r
+}()
 
 // errDead is what a handler meets that was killed.
 var errDead = fmt.Errorf("this process is dead: %w", pair.ErrUnreachable)
@@ -54,7 +66,7 @@ func (m *machine) boot() {
 		panic(err) // a story is right
 	}
 	c, err := control.New(control.Options{
-		Store: kept, Outbox: kept, Publisher: topic{p}, Units: senses{p}, Checks: senses{p}, Platform: azure{p}, Log: log,
+		Store: kept, Outbox: kept, Publisher: topic{p}, Units: senses{p}, Checks: senses{p}, Platform: azure{p}, Jobs: procedures, Works: senses{p}, Log: log,
 		Worker: p.name, Now: p.now, Uptime: func() time.Duration { return time.Since(p.began) + time.Second }, MaxMode: most,
 	})
 	if err != nil {

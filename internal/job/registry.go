@@ -122,6 +122,14 @@ func (r *Registry) New(req Request, def *pair.Definition) (pair.Job, error) {
 	return j, nil
 }
 
+// Begin is New for a job of which the record says only what it is for.
+func (r *Registry) Begin(asked pair.Job, def *pair.Definition) (pair.Job, error) {
+	return r.New(Request{
+		ID: asked.ID, Kind: asked.Kind, By: asked.By, Reason: asked.Reason, At: asked.At, Unit: asked.Unit, Force: asked.Force,
+		Drain: time.Duration(asked.Drain),
+	}, def)
+}
+
 func (p *Procedure) refuses(req Request) error {
 	var errs []error
 	refuse := func(bad bool, format string, args ...any) {
