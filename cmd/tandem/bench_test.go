@@ -167,15 +167,15 @@ func BenchmarkMemory(b *testing.B) {
 	}
 	healthy := 0
 	for _, p := range pairs {
-		if p.Since.IsZero() {
-			b.Fatalf("pair %s was not looked at", p.Name)
-		}
 		if p.Situation == pair.Healthy {
 			healthy++
 		}
 	}
 	// Units, Resource Manager and the program share the machine, so some of
 	// them may be too slow for a check that lasts two seconds.
+	if healthy < benchPairs/2 {
+		b.Fatalf("%d of %d pairs are healthy: it is not what goes on in a quiet hour that was measured", healthy, benchPairs)
+	}
 	b.ReportMetric(float64(healthy), "healthy")
 	b.ReportMetric(c.memory("VmRSS"), "rss-MB")
 	b.ReportMetric(c.memory("VmHWM"), "peak-MB")
@@ -292,13 +292,14 @@ func unitsOf(b *testing.B) benchUnits {
 		}
 	})
 	check.Start()
-	unit := listen(answerAsUnit)
+	checkPort := check.Listener.Addr().(*net.TCPAddr).Port
+	unit := listen(answerAsUnit(checkPort))
 	certificate := selfSigned(b)
 	unit.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 	unit.StartTLS()
 	sum := sha256.Sum256(certificate.Certificate[0])
 	return benchUnits{
-		checkPort: check.Listener.Addr().(*net.TCPAddr).Port, apiPort: unit.Listener.Addr().(*net.TCPAddr).Port, pin: hex.EncodeToString(sum[:]),
+		checkPort: checkPort, apiPort: unit.Listener.Addr().(*net.TCPAddr).Port, pin: hex.EncodeToString(sum[:]),
 	}
 }
 
@@ -318,29 +319,35 @@ func selfSigned(b *testing.B) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// answerAsUnit answers what a report asks (loadmaster.md 1.6, 2.1, 2.2).
-func answerAsUnit(w http.ResponseWriter, r *http.Request) {
-	var c struct{ Cmd, Param string }
-	if err := json.NewDecoder(r.Body).Decode(&c); err != nil {
-		w.WriteHeader(http.StatusBadRequest)
-		return
+// answerAsUnit answers what a report asks (loadmaster.md 1.6, 2.1, 2.2), as a unit
+// does that is set up as its pair file says.
+func answerAsUnit(checkPort int) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var c struct{ Cmd, Param string }
+		if err := json.NewDecoder(r.Body).Decode(&c); err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		answer := map[string]any{"code": 200, "status": "ok"}
+		at := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr).IP.To4()
+		mode, state, partner := "second", "Standby", byte(1)
+		if isFirst(r) {
+			mode, state, partner = "first", "Active", 2
+		}
+		switch {
+		case c.Cmd == "getazurehaparams":
+			answer["AzureHA"] = map[string]any{
+				"HaMode": mode, "HaPrefered": 1, "Partner": benchAddr(partner, int(at[2])<<8|int(at[3])).String(), "Port": checkPort, "HealthCheckAllInterfaces": false,
+			}
+		case c.Param == "hastatus":
+			answer["hastatus"] = state
+		case c.Param == "version":
+			answer["version"] = "7.2.61.0.22800.RELEASE"
+		case c.Param == "boottime":
+			answer["boottime"] = "1700000000"
+		}
+		_ = json.NewEncoder(w).Encode(answer)
 	}
-	answer := map[string]any{"code": 200, "status": "ok"}
-	mode, state := "second", "Standby"
-	if isFirst(r) {
-		mode, state = "first", "Active"
-	}
-	switch {
-	case c.Cmd == "getazurehaparams":
-		answer["AzureHA"] = map[string]any{"HaMode": mode, "HaPrefered": 1, "Partner": "127.0.0.1", "Port": 8444, "HealthCheckAllInterfaces": false}
-	case c.Param == "hastatus":
-		answer["hastatus"] = state
-	case c.Param == "version":
-		answer["version"] = "7.2.61.0.22800.RELEASE"
-	case c.Param == "boottime":
-		answer["boottime"] = "1700000000"
-	}
-	_ = json.NewEncoder(w).Encode(answer)
 }
 
 // file is the pair file of one pair.

@@ -455,11 +455,12 @@ func (p *pass) lookAtAdminState(ctx context.Context, i *pair.Intent) (time.Durat
 	release := i.Want == pair.AdminNone
 	switch waited := p.now().Sub(i.BegunAt); {
 	case release && i.Late && (agrees || !known) && waited < lateFor:
-		if p.in.Observation.Unit(i.Unit.Other()).Check.Answer == pair.CheckServing {
-			i.NotBefore = p.now().Add(lateEvery)
-			return 0, false, nil
+		every := lateEvery
+		if p.in.Observation.Unit(i.Unit.Other()).Check.Answer != pair.CheckServing {
+			every = pair.LookAgain
 		}
-		return pair.LookAgain, false, nil
+		i.NotBefore = p.now().Add(every) // and not a wait in its place: the rest goes back meanwhile
+		return 0, false, nil
 	case agrees:
 		return 0, true, nil
 	case waited < effectPatience:

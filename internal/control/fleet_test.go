@@ -222,8 +222,8 @@ func (f *fleet) LoadBalancer(_ context.Context, d pair.Definition, lb pair.LoadB
 		if health {
 			up := f.units[a].check == pair.CheckServing
 			reason := map[bool]string{true: "Up_Probe_Success", false: "Down_Probe_HttpStatusCodeError"}[up]
-			if state == pair.AdminDown {
-				up, reason = false, "Down_Admin"
+			if state != pair.AdminNone {
+				up, reason = state == pair.AdminUp, state.String()+"_Admin"
 			}
 			seen.Health = append(seen.Health, pair.HealthSeen{Rule: "check", Address: a, Up: up, Reason: reason})
 		}

@@ -134,7 +134,7 @@ var rules = append([]rule{
 		of:    []string{"tandem/internal/faults"},
 		never: []string{"tandem/..."},
 		but: []string{
-			"tandem/internal/api", "tandem/internal/balancer", "tandem/internal/control", "tandem/internal/manifest", "tandem/internal/pair",
+			"tandem/internal/api", "tandem/internal/balancer", "tandem/internal/control", "tandem/internal/job/...", "tandem/internal/manifest", "tandem/internal/pair",
 			"tandem/internal/store", lab, story,
 		},
 		tests: true,

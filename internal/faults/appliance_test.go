@@ -238,7 +238,7 @@ func (a *appliance) report() pair.Report {
 	if a.set.preferFirst {
 		r.Preferred = pair.PreferFirst
 	}
-	if a.state == pair.NotConfigured {
+	if a.state == pair.NotConfigured && a.set.role == pair.RoleUnknown {
 		r = pair.Report{State: a.state, Firmware: a.firmware, BootedAt: a.bootedAt}
 	}
 	return r

@@ -21,10 +21,21 @@ const (
 	// attempt that failed, hold-down, and the looks that it takes to believe.
 	settlesAfter = 2 * time.Minute
 	atLatest     = 15 * time.Minute
+	// hurriedKills is after how many effects of a story a pass is stopped at most
+	// with few().
+	hurriedKills = 15
 )
 
 // Why the light world cannot play a story.
 const needsDocuments = "it is about whole documents of Resource Manager, of which the light world has but what a fence needs"
+
+// meetsOneStep are stories in which a person or a fault meets one step of a job at a
+// set time. A worker that dies moves the steps, so what is met is another one, and
+// so may be the end: all promises hold, and sameness is asked for in the whole world,
+// whose few kill points of them are far from it.
+var meetsOneStep = []string{
+	"announced-trouble", "switchover-cancelled", "switchover-does-not-forward", "switchover-two-people", "switchover-wrong-role",
+}
 
 // notForTheLight are the verbs that the light world does not know, with the reason.
 // Stories with one of them have their kill points in the whole world.
@@ -166,17 +177,17 @@ func killPoints(t *testing.T, sc lab.Scenario) {
 	if strings.Contains(want, "and it breaks") {
 		t.Fatalf("uninterrupted, it ends with\n%s", want)
 	}
-	if missing := firstMissing(rows, sc.Expect.Decisions); missing != "" {
+	if missing := firstMissing(rows, sc.Expect.Decisions); missing != "" && !slices.Contains(meetsOneStep, sc.Name) {
 		t.Errorf("in the light world the decisions are %v, expected %v: %s is missing", rows, sc.Expect.Decisions, missing)
 	}
 	every := 1
 	if few() {
-		every = 10
+		every = max(10, len(fx.done)/hurriedKills)
 	}
-	until := knownUntil(sc)
+	until, moves := knownUntil(sc), slices.Contains(meetsOneStep, sc.Name)
 	for n := 0; n < len(fx.done) && fx.when[n] < until && !t.Failed(); n += every {
 		for _, f := range []fate{failed, unknown} {
-			if got, _ := interrupted(t, sc, &effects{at: n + 1, fate: f}, want); got != want {
+			if got, _ := interrupted(t, sc, &effects{at: n + 1, fate: f}, want); got != want && (!moves || strings.Contains(got, "and it breaks")) {
 				t.Errorf("effect %d of %d, %s, %v:\nends with\n%s\nwant\n%s", n+1, len(fx.done), fx.done[n], f, got, want)
 			}
 		}

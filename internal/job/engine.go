@@ -82,14 +82,16 @@ func (t *Turn) isLate(s *pair.JobStep) bool {
 
 // comeBack gives the step that runs the time back in which the job had no turn,
 // because a person held the pair, or nobody looked. Who is asked has his time all
-// the same.
+// the same. A clock that is behind the one of the last look takes back what that one
+// gave: two workers an hour apart would give an hour with each second turn, and the
+// step would never end.
 func (t *Turn) comeBack() {
 	j := t.Job
 	away := t.Now().Sub(j.LookedAt)
 	switch {
 	case j.State == pair.JobAsks || j.State == pair.JobRests:
 		return
-	case !j.LookedAt.IsZero() && away >= awayFrom:
+	case !j.LookedAt.IsZero() && away.Abs() >= awayFrom:
 		if j.Step >= 0 && j.Step < len(j.Steps) {
 			shift(&j.Steps[j.Step], away)
 		}

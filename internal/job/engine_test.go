@@ -163,6 +163,26 @@ func TestTimeWithoutATurnDoesNotCount(t *testing.T) {
 	}
 }
 
+// TestClocksApart has two workers take turns whose clocks are an hour apart: when
+// the clock is mended, the step has its time left and no more.
+func TestClocksApart(t *testing.T) {
+	r := of(t, step("one", func(*job.Turn) job.Verdict { return job.Wait("rain") }))
+	in := running(t, r)
+	look(t, r, in, 0)
+	for range 5 {
+		look(t, r, in, time.Hour)
+		look(t, r, in, -time.Hour)
+	}
+	look(t, r, in, 59*time.Second)
+	if j := in.Record.Job; j.State != pair.JobRuns {
+		t.Errorf("after 59 s of its own the job is %s: %s", j.State, j.Why)
+	}
+	look(t, r, in, time.Second)
+	if j := in.Record.Job; j.State != pair.JobFailed {
+		t.Errorf("after a minute of its own the job is %s", j.State)
+	}
+}
+
 func TestAPersonsWord(t *testing.T) {
 	undone := func(*job.Turn) job.Verdict { return job.Done("taken back") }
 	waits := job.Step{Name: "one", Title: "one", Within: time.Hour, Do: func(*job.Turn) job.Verdict { return job.Wait("rain") }, Undo: undone, Undoes: "it goes back"}

@@ -103,6 +103,11 @@ func TestAJobThatHasMovedTheActiveStateIsNotUndone(t *testing.T) {
 	}
 }
 
+// secondServes is seen after a move to second: neither unit has a preference.
+func secondServes() Observation {
+	return withBalancer(observed(prefers(at(CheckIdle, Standby), PreferNone), prefers(at(CheckServing, Active), PreferNone)), AdminNone)
+}
+
 // TestAJobIsAloneWithThePair: while it goes, neither doubt nor another lever comes
 // between; a person's stop and our own doubt in ourselves do.
 func TestAJobIsAloneWithThePair(t *testing.T) {
@@ -124,6 +129,15 @@ func TestAJobIsAloneWithThePair(t *testing.T) {
 			in.Proposal, in.Record.Job.State, in.Record.Job.Acknowledged = nil, JobFailed, true
 		}, "healthy"},
 		{"what is over says nothing", func(in *Input) { in.Proposal, in.Record.Job.State = nil, JobDone }, "healthy"},
+		{"a preference that waits is said after a job", func(in *Input) {
+			in.Observation, in.Proposal, in.Record.Job.State = secondServes(), nil, JobDone
+		}, "preference-held"},
+		{"but not before one that failed", func(in *Input) {
+			in.Observation, in.Proposal, in.Record.Job.State = secondServes(), nil, JobFailed
+		}, "job-failed"},
+		{"nor before one that asks", func(in *Input) {
+			in.Observation, in.Proposal, in.Record.Job.State = secondServes(), nil, JobAsks
+		}, "job-asks"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -256,7 +270,7 @@ func TestAJobIsStoredWithWhatItDoesNotKnow(t *testing.T) {
 // TestTheActiveStateIsMovedWhereThatIsWanted: back to first where that is left to
 // us, and away from a machine of which the platform has announced trouble.
 func TestTheActiveStateIsMovedWhereThatIsWanted(t *testing.T) {
-	secondServes := withBalancer(observed(prefers(at(CheckIdle, Standby), PreferNone), prefers(at(CheckServing, Active), PreferNone)), AdminNone)
+	secondServes := secondServes()
 	firstServes := withBalancer(observed(at(CheckServing, Active), at(CheckIdle, Standby)), AdminNone)
 	managed := func(in *Input) { in.Definition.HA.Failback = FailbackManaged }
 	threat := func(r Role) func(*Input) {

@@ -570,25 +570,32 @@ func leverRowsOf(l Lever, name string, held, pulled Alarm, why [3]string) []Row 
 		{
 			Name: name + "-held", Acts: "explain", Alarm: held, Next: LookAgain,
 			Person: "See what stands in the way; it is named with the reason.",
-			when:   func(f *Facts) bool { return f.Lever == l && f.Permit != PermitNever && f.Obstacle != ObstacleNone },
+			when:   func(f *Facts) bool { return wants(f, l) && f.Permit != PermitNever && f.Obstacle != ObstacleNone },
 			act:    block,
 			Why:    why[0],
 		},
 		{
 			Name: name + "-planned", Acts: "plan", Alarm: held,
 			Person: "Approve the plan with tandem approve, or do it yourself.",
-			when:   func(f *Facts) bool { return f.Lever == l && f.Permit == PermitAsk },
+			when:   func(f *Facts) bool { return wants(f, l) && f.Permit == PermitAsk },
 			act:    plan,
 			Why:    why[1],
 		},
 		{
 			Name: name, Acts: name, Alarm: pulled, Next: LookAgain,
 			Person: "Watch that it succeeds.",
-			when:   func(f *Facts) bool { return f.Lever == l && f.Permit == PermitAct },
+			when:   func(f *Facts) bool { return wants(f, l) && f.Permit == PermitAct },
 			act:    pull,
 			Why:    why[2],
 		},
 	}
+}
+
+// wants reports whether a lever is what the pair needs. A preference can wait for
+// days, after a switchover: a job that wants a person is the news then.
+func wants(f *Facts, l Lever) bool {
+	waits := f.Job == JobFactAsks || f.Job == JobFactFailed
+	return f.Lever == l && !(l == LeverPrefer && f.Obstacle != ObstacleNone && waits)
 }
 
 // restRows are what is left to say.
