@@ -164,6 +164,10 @@ type memory struct {
 	// reading that the store vouched for; backs are the writes of None without it.
 	versions map[place]string
 	backs    map[place]back
+	// refused is for how long each unit's credentials shall rest because it refused
+	// them to this process, until the record says so: a pass that another one outran
+	// must not keep a failed login to itself.
+	refused [2]time.Duration
 }
 
 // memory returns what is remembered of the pass's pair. c.mu is held.

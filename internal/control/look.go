@@ -203,7 +203,7 @@ func atOnce(all []func()) {
 func (p *pass) askAPI(ctx context.Context, d *pair.Definition, r pair.Role) pair.APISeen {
 	switch refusal := p.snap.Record.Units[r.Index()].Refusal; {
 	case refusal.In(p.now()):
-		return pair.APISeen{Answer: pair.APIRefused, At: p.now()}
+		return pair.APISeen{Answer: pair.APIRefused, At: p.now(), Rest: p.refusedFor(r)}
 	case refusal != nil:
 		ctx = oneLogin(ctx)
 	}
@@ -212,7 +212,18 @@ func (p *pass) askAPI(ctx context.Context, d *pair.Definition, r pair.Role) pair
 	if errors.Is(err, pair.ErrRefused) {
 		seen.Rest = pair.Duration(pair.RetryAfter(err, 0))
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.memory().refused[r.Index()] = time.Duration(seen.Rest)
 	return seen
+}
+
+// refusedFor is for how long credentials shall rest that were refused to this
+// process, and of which the record does not know by now.
+func (p *pass) refusedFor(r pair.Role) pair.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return pair.Duration(p.memory().refused[r.Index()])
 }
 
 // staleAfter is the age at which an answer of a check port is asked for again

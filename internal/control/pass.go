@@ -298,6 +298,9 @@ func (p *pass) commit(ctx context.Context) error {
 		return fmt.Errorf("store decision %s: %w", p.d.ID, err)
 	}
 	p.snap = snap
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.memory().refused = [2]time.Duration{} // the record knows
 	return nil
 }
 

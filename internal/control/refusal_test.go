@@ -90,6 +90,59 @@ func TestCredentialsThatWereRefusedAreTriedWithOneLogin(t *testing.T) {
 	}
 }
 
+// rejecting are units that refuse our credentials; meanwhile is called while second
+// does so.
+type rejecting struct {
+	*units
+	logins    *atomic.Int32
+	meanwhile func()
+}
+
+func (r rejecting) Report(_ context.Context, u pair.Unit) (pair.Report, error) {
+	if u.Address == secondAddr {
+		r.logins.Add(1)
+		r.meanwhile()
+		return pair.Report{}, &pair.Waiting{Err: pair.ErrRefused, After: 2 * time.Minute}
+	}
+	return r.units.Report(context.Background(), u)
+}
+
+// TestTwoWorkersThatAreRefusedInOneMomentAreTwoFailedLogins: the second one finds the
+// rest stored by the first one. Without its own login counted, the try after two
+// minutes would be the third, which locks the account.
+func TestTwoWorkersThatAreRefusedInOneMomentAreTwoFailedLogins(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, believing)
+		w.passes(1)
+		var logins atomic.Int32
+		worker := func(name string, meanwhile func()) *control.Controller {
+			return w.controller(&effects{}, func(o *control.Options) {
+				o.Units, o.Worker = rejecting{w.units, &logins, meanwhile}, name
+			})
+		}
+		look := func(c *control.Controller) {
+			if err := c.Pass(t.Context(), edge, pair.Cause{Kind: pair.CauseSweep}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		first := worker("first", func() {})
+		second := worker("second", func() {
+			if logins.Load() == 1 {
+				look(first) // it is faster, and the second one finds the pair changed
+			}
+		})
+		look(second)
+		for range 10 {
+			look(second)
+			look(first)
+			time.Sleep(5 * time.Minute)
+		}
+		if r := w.load().Record.Units[1].Refusal; r == nil || time.Duration(r.Rest) != time.Hour || logins.Load() != 2 {
+			t.Errorf("after %d logins the credentials rest as %+v, want an hour after two", logins.Load(), r)
+		}
+	})
+}
+
 // ended is the intent as the journal has its end.
 func (w *world) ended(id string) pair.Intent {
 	w.t.Helper()

@@ -226,7 +226,7 @@ func (d *Decision) learnOf(in *Input, r Role) {
 		u.Power, d.Changed = seen.Power, true
 	}
 	switch {
-	case seen.API.Rest > 0 && !u.Refusal.In(d.At):
+	case seen.API.Rest > 0:
 		u.Refusal, d.Changed = u.Refusal.after(d.At, time.Duration(seen.API.Rest)), true
 	case seen.API.Answer == APIAnswered && u.Refusal != nil:
 		u.Refusal, d.Changed = nil, true

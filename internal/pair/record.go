@@ -115,12 +115,18 @@ func (r *Refusal) In(now time.Time) bool {
 }
 
 // after is the refusal that follows on r when credentials were refused once more:
-// they rest thirty times as long as before, and a day at most.
+// they rest thirty times as long as before, and a day at most. Where they rest
+// already, two processes were refused in the same moment; that was a second failed
+// login, and a third may lock the account.
 func (r *Refusal) after(now time.Time, rest time.Duration) *Refusal {
 	if r != nil {
 		rest = min(max(rest, 30*time.Duration(r.Rest)), refusalMost)
 	}
-	return &Refusal{Until: now.Add(rest), Rest: Duration(rest)}
+	until := now.Add(rest)
+	if r.In(now) && r.Until.After(until) {
+		until = r.Until
+	}
+	return &Refusal{Until: until, Rest: Duration(rest)}
 }
 
 // ProbedSeen is whether the load balancer's probe gets no answer from a unit, and
