@@ -14,8 +14,13 @@ import (
 )
 
 const (
-	// maxAnswer bounds what is read of an answer that is no file.
+	// maxAnswer bounds what is read of an answer that is neither a file nor a list.
 	maxAnswer = 1 << 20
+
+	// maxList bounds what is read of a list, in bytes. One of 2,000 services and
+	// 10,000 real servers has about 8 MB. listTimeout is how long it may take.
+	maxList     = 32 << 20
+	listTimeout = time.Minute
 
 	// retryAfter is the wait before a dropped read is tried again, and
 	// retryJitter what is added at random (loadmaster.md 1.1).

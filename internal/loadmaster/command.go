@@ -23,6 +23,7 @@ type command struct {
 	write  bool   // it changes something, so it is never sent twice
 	upload []byte // a file that goes with it, nil for none
 	file   bool   // the answer is a file
+	list   bool   // the answer grows with what the unit has
 }
 
 type arg struct{ name, value string }
@@ -59,15 +60,22 @@ func (c command) timeout(usual time.Duration) time.Duration {
 	if c.file || c.upload != nil {
 		return max(usual, transferTimeout)
 	}
+	if c.list {
+		return max(usual, listTimeout)
+	}
 	return usual
 }
 
 // limit bounds what is read of an answer to the command.
 func (c command) limit() int64 {
-	if c.file {
+	switch {
+	case c.file:
 		return maxAnswer + int64(base64.StdEncoding.EncodedLen(maxBackup))
+	case c.list:
+		return maxList
+	default:
+		return maxAnswer
 	}
-	return maxAnswer
 }
 
 // decode reads an answer to the command.
@@ -105,7 +113,7 @@ func (d dialect) request(ctx context.Context, host string, creds Credentials, c 
 // requestV2 makes a JSON object of all; the unit takes strings for numbers and
 // booleans (loadmaster.md 1.6).
 func requestV2(ctx context.Context, host string, creds Credentials, c command) (*http.Request, error) {
-	fields := map[string]string{"cmd": c.name}
+	fields := map[string]string{"cmd": strings.ReplaceAll(c.name, "/", ".")} // of what v1 has as a path
 	for _, a := range c.args {
 		fields[a.name] = a.value
 	}
