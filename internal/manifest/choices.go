@@ -7,13 +7,15 @@ import (
 	"tandem/internal/pair"
 )
 
-// choices returns the words that a pair file may use for a type with a closed
+// choices returns the words that a file may use for a type with a closed
 // set of values, and nil for every other type. It leaves out the words that
 // only stored rows use, such as "unset".
 func choices(t reflect.Type) []string {
 	switch t {
 	case reflect.TypeFor[pair.Mode]():
 		return words(pair.Observe, pair.Recommend, pair.Auto)
+	case reflect.TypeFor[pair.Role]():
+		return words(pair.First, pair.Second)
 	case reflect.TypeFor[pair.Preference]():
 		return words(pair.PreferFirst, pair.PreferNone)
 	case reflect.TypeFor[pair.Failback]():

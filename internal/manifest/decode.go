@@ -16,7 +16,7 @@ import (
 )
 
 // mostProblems bounds what is reported of one document; whoever gets so many
-// has given us something other than a pair file.
+// has given us something other than such a file.
 const mostProblems = 100
 
 // mostItems bounds every list, so that a small file cannot fill the memory.

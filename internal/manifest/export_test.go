@@ -7,9 +7,14 @@ import (
 )
 
 // Reference returns the tables of docs/pair-file.md.
-func Reference() string {
+func Reference() string { return tables(pairSections()) }
+
+// TopologyReference returns the tables of docs/geo.md.
+func TopologyReference() string { return tables(sections(topologyExemplar())) }
+
+func tables(sections []*section) string {
 	var b strings.Builder
-	for _, s := range sections() {
+	for _, s := range sections {
 		s.write(&b)
 	}
 	return b.String()
@@ -22,10 +27,15 @@ type section struct {
 	paths    []string
 }
 
-// sections returns every kind of mapping in the order of the file.
-func sections() []*section {
+// pairSections returns those of a pair file.
+func pairSections() []*section { return sections(document{Definition: exemplar().WithDefaults()}) }
+
+// sections returns every kind of mapping in the order of the file, given a
+// document that has one of everything.
+func sections(exemplar any) []*section {
 	var out []*section
-	collect(&out, "", reflect.TypeFor[document](), reflect.ValueOf(document{Definition: exemplar().WithDefaults()}))
+	v := reflect.ValueOf(exemplar)
+	collect(&out, "", v.Type(), v)
 	return out
 }
 
@@ -105,7 +115,7 @@ type Difference struct{ Key, Tag, Program string }
 // Defaults returns the keys whose default is not the one in their tag, and how
 // many keys have a default in their tag.
 func Defaults() (differences []Difference, tagged int) {
-	for _, s := range sections() {
+	for _, s := range pairSections() {
 		for _, k := range keys(s.typ) {
 			tag, ok := k.limits["default"]
 			if !ok {
@@ -124,7 +134,7 @@ func Defaults() (differences []Difference, tagged int) {
 // Undecided returns the types of a pair file that have a closed set of words
 // but no choices.
 func Undecided() (undecided []reflect.Type, decided int) {
-	for _, s := range sections() {
+	for _, s := range append(pairSections(), sections(topologyExemplar())...) {
 		for _, k := range keys(s.typ) {
 			switch {
 			case k.typ.Kind() != reflect.Uint8:

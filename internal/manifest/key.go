@@ -14,7 +14,7 @@ import (
 	"tandem/internal/pair"
 )
 
-// key is one key of a pair file as the tags of its field describe it. The
+// key is one key of a file as the tags of its field describe it. The
 // reader, the schema and the reference are all made from the same tags, so
 // that they cannot say different things.
 type key struct {
@@ -29,7 +29,7 @@ type key struct {
 
 // keysOf holds the keys of every mapping of a document. It is made once,
 // because a large file asks for them at every mapping in it.
-var keysOf = allKeys(make(map[reflect.Type][]key), reflect.TypeFor[document]())
+var keysOf = allKeys(allKeys(make(map[reflect.Type][]key), reflect.TypeFor[document]()), reflect.TypeFor[topologyDocument]())
 
 // keys returns the keys of a mapping in the order in which they are written,
 // those of embedded structs included.
@@ -136,7 +136,7 @@ func (k key) item() key { return key{typ: k.typ.Elem()} }
 
 func expects(t reflect.Type, limits map[string]string) string {
 	switch t {
-	case reflect.TypeFor[document]():
+	case reflect.TypeFor[document](), reflect.TypeFor[topologyDocument]():
 		return "a mapping that starts with apiVersion: " + apiVersion
 	case reflect.TypeFor[netip.Addr]():
 		return "an IP address such as 10.0.0.4"

@@ -1,7 +1,8 @@
-// Package manifest reads the files in which a person describes a pair (DESIGN
-// section 7), says everything that is wrong with them at once, and writes them
-// back. Its JSON Schema and the reference in docs/pair-file.md come from the
-// same struct tags that the reader obeys.
+// Package manifest reads the files in which a person describes pairs and GEO
+// topologies (DESIGN section 7), says everything that is wrong with them at
+// once, and writes pairs back. Its JSON Schemas and the references in
+// docs/pair-file.md and docs/geo.md come from the same struct tags that the
+// reader obeys.
 //
 // It only judges what stands in the files. Whether Azure and the units agree
 // is found out by internal/balancer and internal/doctor.
@@ -15,10 +16,13 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"tandem/internal/geo"
 	"tandem/internal/nearest"
 	"tandem/internal/pair"
 )
@@ -44,6 +48,13 @@ type document struct {
 	pair.Definition
 }
 
+// topologyDocument is one YAML document of a GEO topology.
+type topologyDocument struct {
+	APIVersion string `json:"apiVersion" jsonschema:"required,enum=tandem/v1" jsonschema_description:"Version of the file's format."`
+	Kind       string `json:"kind" jsonschema:"required,enum=GeoTopology" jsonschema_description:"What the document describes."`
+	geo.Topology
+}
+
 // Read reads the pairs of one file: YAML or JSON, one document for each pair,
 // separated by lines of three dashes. The name is for the messages only.
 //
@@ -51,11 +62,12 @@ type document struct {
 // the error is Problems with every mistake of the file and no definition is
 // returned; an error of r itself is returned as it is, wrapped.
 func Read(name string, r io.Reader) ([]pair.Definition, error) {
-	var rd reader
+	rd := reader{kinds: []string{kindPair}}
 	if err := rd.read(name, r); err != nil {
 		return nil, err
 	}
-	return rd.result()
+	content, err := rd.result()
+	return content.Pairs, err
 }
 
 // Load reads several files as Read does, reports the mistakes of all of them
@@ -63,7 +75,27 @@ func Read(name string, r io.Reader) ([]pair.Definition, error) {
 // The path - reads from stdin. A file that cannot be read is reported beside
 // the Problems of the others.
 func Load(stdin io.Reader, paths ...string) ([]pair.Definition, error) {
-	var rd reader
+	rd := reader{kinds: []string{kindPair}}
+	content, err := rd.load(stdin, paths)
+	return content.Pairs, err
+}
+
+// Content is what files have.
+type Content struct {
+	Pairs []pair.Definition
+	// Topologies have the addresses of the pairs that they name.
+	Topologies []geo.Topology
+}
+
+// LoadAll reads files of both kinds as Load does. A topology's pairs are looked
+// up in the same files. One that is not there is refused where all says that the
+// files have all pairs; otherwise it stays without addresses.
+func LoadAll(stdin io.Reader, all bool, paths ...string) (Content, error) {
+	rd := reader{kinds: []string{kindPair, kindGeo}, all: all}
+	return rd.load(stdin, paths)
+}
+
+func (rd *reader) load(stdin io.Reader, paths []string) (Content, error) {
 	var errs []error
 	for _, path := range paths {
 		if path == "-" {
@@ -72,21 +104,28 @@ func Load(stdin io.Reader, paths ...string) ([]pair.Definition, error) {
 			errs = append(errs, rd.open(path))
 		}
 	}
-	definitions, err := rd.result()
+	content, err := rd.result()
 	if err = errors.Join(append(errs, err)...); err != nil {
-		return nil, err
+		return Content{}, err
 	}
-	return definitions, nil
+	return content, nil
 }
 
 // reader collects the documents of several files.
-type reader struct{ documents []*decoded }
+type reader struct {
+	kinds     []string // that are taken
+	all       bool     // the files have all pairs that topologies may name
+	documents []*decoded
+}
 
-// decoded is a document and what was found wrong with it. The definition is
-// empty where the document could not be read at all.
+// decoded is a document and what was found wrong with it. Definition and
+// topology are empty where the document is of the other kind or could not be
+// read at all.
 type decoded struct {
 	*decoder
 	definition pair.Definition // with defaults
+	topology   geo.Topology    // as it stands in the file
+	isTopology bool
 }
 
 func (rd *reader) open(path string) (err error) {
@@ -136,7 +175,7 @@ func (rd *reader) split(name string, content []byte) {
 		rd.document(name, root)
 	}
 	if len(rd.documents) == before {
-		rd.broken(name, Problem{Line: 1, Column: 1, Value: "an empty file", Expected: "a document of the kind " + kindPair})
+		rd.broken(name, Problem{Line: 1, Column: 1, Value: "an empty file", Expected: "a document of the kind " + strings.Join(rd.kinds, " or ")})
 	}
 }
 
@@ -166,35 +205,52 @@ func syntaxProblem(err error) Problem {
 
 // document reads one document and checks it by itself.
 func (rd *reader) document(name string, root *yaml.Node) {
-	d := newDecoder(name)
-	rd.documents = append(rd.documents, &decoded{decoder: d})
-	if !d.envelope(root) {
+	doc := &decoded{decoder: newDecoder(name)}
+	rd.documents = append(rd.documents, doc)
+	if !doc.envelope(root, rd.kinds) {
 		return
 	}
+	if n := member(root, "kind"); n != nil && n.Value == kindGeo {
+		doc.topology, doc.isTopology = doc.decodeTopology(root), true
+	} else {
+		doc.definition = doc.decodePair(root)
+	}
+}
+
+func (d *decoder) decodePair(root *yaml.Node) pair.Definition {
 	var doc document
 	d.value(root, reflect.ValueOf(&doc).Elem(), "", key{typ: reflect.TypeFor[document]()})
 	definition := doc.WithDefaults()
 	for _, p := range append(checkTags(doc, d.given), checkRules(definition)...) {
 		d.addChecked(p)
 	}
-	rd.documents[len(rd.documents)-1].definition = definition
+	return definition
 }
 
-// envelope reports whether the document is one that this release reads. Where
-// the envelope is missing it goes on, to report the other mistakes with it.
-func (d *decoder) envelope(root *yaml.Node) bool {
+func (d *decoder) decodeTopology(root *yaml.Node) geo.Topology {
+	var doc topologyDocument
+	d.value(root, reflect.ValueOf(&doc).Elem(), "", key{typ: reflect.TypeFor[topologyDocument]()})
+	for _, p := range checkTags(doc, d.given) {
+		d.addChecked(p)
+	}
+	return doc.Topology
+}
+
+// envelope reports whether the document is one of the kinds. Where the envelope
+// is missing it goes on, to report the other mistakes with it.
+func (d *decoder) envelope(root *yaml.Node, kinds []string) bool {
 	ok := true
 	if n := member(root, "apiVersion"); n != nil && n.Value != apiVersion {
 		d.refuse(n, "apiVersion", shown(n, "apiVersion"), apiVersion)
 		ok = false
 	}
 	n := member(root, "kind")
-	if n == nil || n.Value == kindPair {
+	if n == nil || slices.Contains(kinds, n.Value) {
 		return ok
 	}
-	expected := kindPair
+	expected := oneOf(kinds)
 	if word, found := nearest.Word(n.Value, []string{kindPair, kindGeo}); n.Value == kindGeo {
-		expected = kindPair + ", because " + kindGeo + " is not supported by this release"
+		expected += ", because a " + kindGeo + " is not taken here; tandem geo plan and tandem validate take it"
 	} else if found {
 		expected = oneOf([]string{kindPair, kindGeo}) + " (did you mean " + word + "?)"
 	}
@@ -215,20 +271,24 @@ func member(root *yaml.Node, name string) *yaml.Node {
 	return nil
 }
 
-// result checks the documents against each other and returns the definitions,
+// result checks the documents against each other and returns what they have,
 // or else every problem.
-func (rd *reader) result() ([]pair.Definition, error) {
+func (rd *reader) result() (Content, error) {
 	rd.checkClaims()
 	var problems Problems
-	var definitions []pair.Definition
+	var content Content
 	for _, doc := range rd.documents {
-		definitions = append(definitions, doc.definition)
+		if doc.isTopology {
+			content.Topologies = append(content.Topologies, rd.checkTopology(doc))
+		} else {
+			content.Pairs = append(content.Pairs, doc.definition)
+		}
 		problems = append(problems, doc.report()...)
 	}
 	if len(problems) > 0 {
-		return nil, problems
+		return Content{}, problems
 	}
-	return definitions, nil
+	return content, nil
 }
 
 // report returns the document's problems in the order of their lines.
@@ -245,23 +305,30 @@ func (d *decoder) report() Problems {
 func (rd *reader) checkClaims() {
 	owners := make(map[claim]*decoded)
 	for _, doc := range rd.documents {
-		for _, c := range claims(doc.definition) {
+		for _, c := range claims(doc) {
 			owner, taken := owners[c.claim]
 			if !taken {
 				owners[c.claim] = doc
 			} else if owner != doc { // within one pair it is a rule of its own
 				doc.addChecked(Problem{
-					Field: c.field,
-					Value: strconv.Quote(clip(c.value)),
-					Expected: fmt.Sprintf("another %s, because the pair %q in %s has this one",
-						c.kind, clip(owner.definition.Name), owner.file),
+					Field:    c.field,
+					Value:    strconv.Quote(clip(c.value)),
+					Expected: fmt.Sprintf("another %s, because %s in %s has this one", c.kind, owner.named(), owner.file),
 				})
 			}
 		}
 	}
 }
 
-// claim is something that only one pair can have.
+// named says what the document describes.
+func (d *decoded) named() string {
+	if d.isTopology {
+		return fmt.Sprintf("the topology %q", clip(d.topology.Name))
+	}
+	return fmt.Sprintf("the pair %q", clip(d.definition.Name))
+}
+
+// claim is something that only one document can have.
 type claim struct{ kind, id string }
 
 // claimed is a claim and where it is made.
@@ -270,7 +337,11 @@ type claimed struct {
 	field, value string
 }
 
-func claims(d pair.Definition) []claimed {
+func claims(doc *decoded) []claimed {
+	if name := doc.topology.Name; doc.isTopology && name != "" {
+		return []claimed{{claim{"topology's name", name}, "name", name}}
+	}
+	d := doc.definition
 	var out []claimed
 	if d.Name != "" {
 		out = append(out, claimed{claim{"name", d.Name}, "name", d.Name})

@@ -252,8 +252,8 @@ func TestReadRefusesForms(t *testing.T) {
 		{"another version is not guessed at", "apiVersion: tandem/v1", "apiVersion: tandem/v2\ncolour: red", []string{
 			`pair.yaml:1: field "apiVersion": "tandem/v2": expected tandem/v1`,
 		}},
-		{"topology files come later", "kind: Pair\nname", "kind: GeoTopology\nmembers: []\nname", []string{
-			`pair.yaml:2: field "kind": "GeoTopology": expected Pair, because GeoTopology is not supported by this release`,
+		{"a topology is no pair", "kind: Pair\nname", "kind: GeoTopology\nmembers: []\nname", []string{
+			`pair.yaml:2: field "kind": "GeoTopology": expected Pair, because a GeoTopology is not taken here; tandem geo plan and tandem validate take it`,
 		}},
 		{"a misspelt kind is answered with the one that was meant", "kind: Pair", "kind: pair", []string{
 			`pair.yaml:2: field "kind": "pair": expected one of Pair, GeoTopology (did you mean Pair?)`,

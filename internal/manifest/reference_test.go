@@ -10,23 +10,25 @@ import (
 	"tandem/internal/manifest"
 )
 
-const (
-	generated    = "<!-- generated from internal/pair by `go test ./internal/manifest -update` -->\n"
-	endGenerated = "<!-- end of generated part -->"
-)
-
-func TestReferenceIsFresh(t *testing.T) {
-	path := filepath.Join("..", "..", "docs", "pair-file.md")
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
+func TestReferencesAreFresh(t *testing.T) {
+	for name, of := range map[string]struct{ from, tables string }{
+		"pair-file.md": {"internal/pair", manifest.Reference()},
+		"geo.md":       {"internal/geo", manifest.TopologyReference()},
+	} {
+		generated := "<!-- generated from " + of.from + " by `go test ./internal/manifest -update` -->\n"
+		const endGenerated = "<!-- end of generated part -->"
+		path := filepath.Join("..", "..", "docs", name)
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, rest, ok := strings.Cut(string(content), generated)
+		_, after, ok2 := strings.Cut(rest, endGenerated)
+		if !ok || !ok2 {
+			t.Fatalf("%s has lost its markers", path)
+		}
+		compareFile(t, path, []byte(before+generated+"\n"+of.tables+endGenerated+after))
 	}
-	before, rest, ok := strings.Cut(string(content), generated)
-	_, after, ok2 := strings.Cut(rest, endGenerated)
-	if !ok || !ok2 {
-		t.Fatalf("%s has lost its markers", path)
-	}
-	compareFile(t, path, []byte(before+generated+"\n"+manifest.Reference()+endGenerated+after))
 }
 
 func TestReferenceShowsRealMessages(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"tandem/internal/pair"
 )
@@ -35,6 +36,7 @@ func checkRules(d pair.Definition) []Problem {
 	c.securityGroup(d)
 	c.checks(d)
 	c.failover(d.Failover)
+	c.backup(d.Backup)
 	return c.problems
 }
 
@@ -175,6 +177,19 @@ func (c *checker) failover(f pair.Failover) {
 	if f.ConfirmAfter < f.SuspectAfter {
 		c.refuse("failover.confirmAfter", f.ConfirmAfter,
 			"at least failover.suspectAfter, "+strconv.Itoa(f.SuspectAfter)+", because a suspicion comes before its confirmation")
+	}
+}
+
+// The least and the most time between two backups. Each holds the pair for some
+// seconds, and one that is older than a month is of another configuration.
+const (
+	backupLeast = time.Hour
+	backupMost  = 31 * 24 * time.Hour
+)
+
+func (c *checker) backup(b pair.BackupPolicy) {
+	if every := time.Duration(b.Every); every > 0 && (every < backupLeast || every > backupMost) {
+		c.refuse("backup.every", b.Every, "a time from 1h to 744h")
 	}
 }
 

@@ -102,6 +102,16 @@ func TestRules(t *testing.T) {
 			"the check port is in the range of ports", func(d *pair.Definition, _ *pair.LoadBalancer) { d.HA.CheckPort = 65536 },
 			"ha.checkPort", "from 1 to 65535",
 		},
+		{"backups are an hour apart at least", func(d *pair.Definition, _ *pair.LoadBalancer) {
+			d.Backup.Every = pair.Duration(time.Minute)
+		}, "backup.every", "from 1h to 744h"},
+		{"and a month at most", func(d *pair.Definition, _ *pair.LoadBalancer) {
+			d.Backup.Every = pair.Duration(745 * time.Hour)
+		}, "backup.every", "from 1h to 744h"},
+		{"one each day is well", func(d *pair.Definition, _ *pair.LoadBalancer) {
+			d.Backup.Every = pair.Duration(24 * time.Hour)
+		}, "", ""},
+		{"as many are kept as a year has days, at most", func(d *pair.Definition, _ *pair.LoadBalancer) { d.Backup.Keep = 366 }, "backup.keep", "from 1 to 365"},
 		{"a managed failback needs a preferred unit", func(d *pair.Definition, _ *pair.LoadBalancer) {
 			d.HA.Preferred, d.HA.Failback = pair.PreferNone, pair.FailbackManaged
 		}, "ha.failback", "no unit to move back to"},

@@ -18,20 +18,32 @@ import (
 // refuses unknown keys like the reader; what several keys must be together is
 // only checked by the reader.
 func Schema() ([]byte, error) {
+	return schema("Tandem pair file", document{Definition: exemplar().WithDefaults()})
+}
+
+// TopologySchema returns that of a GEO topology's document.
+func TopologySchema() ([]byte, error) {
+	return schema("Tandem GEO topology", topologyExemplar())
+}
+
+// schema returns the schema of a document, given one that has one of everything
+// and its defaults.
+func schema(title string, exemplar any) ([]byte, error) {
 	r := jsonschema.Reflector{
 		Anonymous:      true,
 		ExpandedStruct: true,
 		Mapper:         textSchema,
 	}
-	s := r.ReflectFromType(reflect.TypeFor[document]())
-	s.Title = "Tandem pair file"
-	finish(s, s.Definitions, reflect.TypeFor[document](), reflect.ValueOf(document{Definition: exemplar().WithDefaults()}))
+	v := reflect.ValueOf(exemplar)
+	s := r.ReflectFromType(v.Type())
+	s.Title = title
+	finish(s, s.Definitions, v.Type(), v)
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	if err := enc.Encode(s); err != nil {
-		return nil, fmt.Errorf("write schema of pair files: %w", err)
+		return nil, fmt.Errorf("write schema of a %s: %w", title, err)
 	}
 	return b.Bytes(), nil
 }
