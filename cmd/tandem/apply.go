@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,7 +27,8 @@ nothing any more as soon as the world is not the one it was made on.
 
 It is safe to stop and to repeat at any moment: what is begun goes on without this
 command, and what is done already is not done again. Exit code 3 means that
-something is left to write.`,
+something is left to write, and 2 that a file asks for what cannot be; without
+--plan its pair is defined all the same.`,
 		Example: `  tandem apply -f edge-weu.yaml --dry-run
   tandem apply -f edge-weu.yaml --server https://tandem-weu.azurewebsites.net
   tandem apply -f edge-weu.yaml --plan 3f9c1a2b4d5e6f70`,
@@ -63,7 +67,11 @@ func (c *console) apply(cmd *cobra.Command) error {
 		if err != nil {
 			return fmt.Errorf("apply pair %s: %w", d.Name, err)
 		}
-		if one.Planned != nil && !one.Written {
+		switch {
+		case one.Planned == nil || one.Written:
+		case len(one.Planned.Refusals) > 0:
+			left = exitBadInput
+		case left == exitDone:
 			left = exitFound
 		}
 		done = append(done, one)
@@ -93,6 +101,12 @@ func (c *console) applyOne(cmd *cobra.Command, client *api.Client, d pair.Defini
 	case err == nil:
 		out.Planned = &planned
 	case !unplannable(err) || hash != "":
+		return out, err
+	}
+	if hash != "" && len(planned.Refusals) > 0 {
+		if output(cmd) == "text" {
+			err = c.showPlan(planned)
+		}
 		return out, err
 	}
 	if hash != "" && planned.Plan.Hash != hash {
@@ -152,7 +166,7 @@ func (c *console) carryOut(cmd *cobra.Command, client *api.Client, name, hash st
 		}
 		return false, nil
 	}
-	steps := progress{c: c, quiet: output(cmd) != "text"}
+	steps := progress{c: c, client: client, pair: name, quiet: output(cmd) != "text"}
 	why := ""
 	err = c.wait(cmd, func(ctx context.Context) (bool, string, error) {
 		st, err := client.Pair(ctx, name)
@@ -162,7 +176,7 @@ func (c *console) carryOut(cmd *cobra.Command, client *api.Client, name, hash st
 		if err != nil {
 			return false, "", err
 		}
-		open := steps.saw(st)
+		open := steps.saw(ctx, st)
 		switch {
 		case st.Wish != nil:
 			return false, fmt.Sprintf("waits for a look at the pair, which is %s (stance %s)", st.Situation, st.Stance), nil
@@ -170,6 +184,9 @@ func (c *console) carryOut(cmd *cobra.Command, client *api.Client, name, hash st
 			return false, open, nil
 		case st.Drift != nil && st.Drift.LastErr != "":
 			why = st.Drift.LastErr
+			return true, "", nil
+		case st.Drift != nil && st.Drift.Refusal != "":
+			why = st.Drift.Refusal
 			return true, "", nil
 		case st.Drift != nil && st.Drift.Hash != hash:
 			why = "the world is not what the plan was made on; look at it again with tandem plan " + name
@@ -192,34 +209,73 @@ func (c *console) carryOut(cmd *cobra.Command, client *api.Client, name, hash st
 	return true, nil
 }
 
-// progress tells what is being written and what is done, each once.
+// progress tells what is being written and what came of it, each once.
 type progress struct {
-	c     *console
-	quiet bool
-	open  map[string]time.Time // by what is written, since when
+	c      *console
+	client *api.Client
+	pair   string
+	quiet  bool
+	open   []begun
+	ended  []begun // and not told yet
+}
+
+// begun is one resource that is being written.
+type begun struct {
+	intent, what string
+	since        time.Time
 }
 
 // saw looks at a status and returns what is under way, empty for nothing.
-func (p *progress) saw(st api.Status) string {
-	now, waits := map[string]time.Time{}, ""
+func (p *progress) saw(ctx context.Context, st api.Status) (doing string) {
+	var open []begun
 	for _, i := range st.Open {
 		if i.Kind != pair.IntentRepair {
 			continue
 		}
-		what := i.Resource.Kind() + " " + i.Resource.Name()
-		now[what] = time.Now()
-		if began, known := p.open[what]; known {
-			now[what] = began
+		b := begun{i.ID, i.Resource.Title(), time.Now()}
+		if n := slices.IndexFunc(p.open, b.same); n >= 0 {
+			b.since = p.open[n].since
 		}
-		if waits == "" {
-			waits = "writes " + what + trouble(i)
+		open = append(open, b)
+		doing = cmp.Or(doing, "writes "+b.what+trouble(i))
+	}
+	for _, b := range p.open {
+		if !slices.ContainsFunc(open, b.same) {
+			p.ended = append(p.ended, b)
 		}
 	}
-	for what, began := range p.open {
-		if _, still := now[what]; !still && !p.quiet {
-			fmt.Fprintf(p.c.out, "written: %s (%v)\n", what, time.Since(began).Round(time.Second))
-		}
+	p.open = open
+	p.tell(ctx)
+	return doing
+}
+
+func (b begun) same(o begun) bool { return b.intent == o.intent }
+
+// tell says what came of the writes that ended, as the journal has it: not every
+// one that is open no more was made. What the journal does not have yet, or what
+// cannot be asked, is told after the next look.
+func (p *progress) tell(ctx context.Context) {
+	if p.quiet || len(p.ended) == 0 {
+		return
 	}
-	p.open = now
-	return waits
+	journal, err := p.client.Journal(ctx, p.pair, 100, "")
+	if err != nil {
+		return
+	}
+	for _, e := range slices.Backward(journal.Entries) { // the newest is the first
+		var i pair.Intent
+		if e.Kind != pair.EntryClosed || json.Unmarshal(e.Body, &i) != nil {
+			continue
+		}
+		n := slices.IndexFunc(p.ended, begun{intent: i.ID}.same)
+		if n < 0 {
+			continue
+		}
+		if what := p.ended[n].what; i.State == pair.IntentDone {
+			fmt.Fprintf(p.c.out, "written: %s (%v)\n", what, time.Since(p.ended[n].since).Round(time.Second))
+		} else {
+			fmt.Fprintf(p.c.out, "not written: %s%s\n", what, trouble(i))
+		}
+		p.ended = slices.Delete(p.ended, n, n+1)
+	}
 }

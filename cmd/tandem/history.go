@@ -120,6 +120,8 @@ func closedWords(i pair.Intent) (what, why string) {
 	switch {
 	case i.Pool != "":
 		what += fmt.Sprintf("%s in %s/%s", i.Unit, i.LoadBalancer, i.Pool)
+	case i.Resource != "":
+		what += i.Resource.Title()
 	case i.LoadBalancer != "":
 		what += i.LoadBalancer
 	default:
@@ -167,6 +169,9 @@ func askedWords(a pair.Asked) string {
 	}
 	if a.Job != "" {
 		words += " for job " + a.Job
+	}
+	if a.Backup != "" {
+		words += ", " + a.Parts + " of " + a.Backup
 	}
 	if a.Force {
 		words += " by force"

@@ -142,6 +142,8 @@ func TestMistakesOfTheCallerHaveTheirOwnExitCodeAndOneErrorLine(t *testing.T) {
 		{"a maintenance of no unit at all", []string{"maintenance", "edge-weu", "--by", "ann", "--reason", "x", "--server", server}, "--unit: expected first or second"},
 		{"a switchover to no unit", []string{"switchover", "edge-weu", "--by", "ann", "--to", "third", "--server", server}, "--to"},
 		{"a drain of nothing", []string{"switchover", "edge-weu", "--by", "ann", "--drain", "0s", "--server", server}, "--drain"},
+		{"a replacement of no unit", []string{"replace", "edge-weu", "--by", "ann", "--server", server}, "--unit: expected first or second"},
+		{"a replacement of both", []string{"replace", "edge-weu", "--by", "ann", "--unit", "both", "--server", server}, "--unit"},
 		{"a job of nobody", []string{"configure", "edge-weu", "--server", server}, "give --by"},
 		{"a word about a job of nobody", []string{"jobs", "cancel", "edge-weu", "--server", server}, "give --by"},
 		{"a job to watch that is not named", []string{"jobs", "watch", "--server", server}, "tandem jobs watch --help"},

@@ -23,10 +23,14 @@ type operator struct {
 	after *func(*http.Request)
 }
 
-func newOperator(t *testing.T) operator {
+func newOperator(t *testing.T, edits ...func(*api.Options)) operator {
 	t.Helper()
 	kept := store.NewEmbedded(store.EmbeddedOptions{}).Store(store.HandleOptions{})
-	routes, err := api.NewServer(api.Options{Store: kept, Log: slog.New(slog.DiscardHandler), Jobs: procedures(t)})
+	options := api.Options{Store: kept, Log: slog.New(slog.DiscardHandler), Jobs: procedures(t)}
+	for _, edit := range edits {
+		edit(&options)
+	}
+	routes, err := api.NewServer(options)
 	if err != nil {
 		t.Fatal(err)
 	}

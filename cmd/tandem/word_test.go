@@ -14,12 +14,19 @@ import (
 // remember changes what is stored of the pair edge-weu.
 func (o operator) remember(t *testing.T, change func(*pair.Record)) {
 	t.Helper()
+	o.commit(t, pair.Change{}, change)
+}
+
+// commit changes the pair's record, and what else is given with it.
+func (o operator) commit(t *testing.T, with pair.Change, change func(*pair.Record)) {
+	t.Helper()
 	snap, err := o.store.Load(t.Context(), "edge-weu")
 	if err != nil {
 		t.Fatal(err)
 	}
 	change(&snap.Record)
-	if _, err := o.store.Commit(t.Context(), snap, pair.Change{Record: snap.Record}); err != nil {
+	with.Record = snap.Record
+	if _, err := o.store.Commit(t.Context(), snap, with); err != nil {
 		t.Fatal(err)
 	}
 }

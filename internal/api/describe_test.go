@@ -120,7 +120,7 @@ func TestEveryRouteIsDescribedAndEveryDescribedPathAnswers(t *testing.T) {
 					t.Errorf("id %q, summary %q, role %q", op.OperationID, op.Summary, op.Role)
 				}
 				ids[op.OperationID] = true
-				s := wordsWith(t, api.Options{Jobs: procedures(t), Planner: planner{}}, nil)
+				s := wordsWith(t, api.Options{Jobs: procedures(t), Planner: planner{}, Keeper: keeps{{ID: pair.BackupID(pair.Second, moment), Unit: pair.Second}}}, nil)
 				before(s, path)
 				target := strings.NewReplacer("{pair}", "edge", "{id}", pair.ID("edge", 1, 1)).Replace(path)
 				body := ""
@@ -200,6 +200,8 @@ func bodyOf(path string) string {
 		return file("edge")
 	case strings.HasSuffix(path, "/{pair}/jobs"):
 		return `{"kind":"switchover","by":"ann","reason":"r","unit":"second","drain":"5m"}`
+	case strings.HasSuffix(path, "/restore"):
+		return `{"by":"ann","reason":"r","unit":"second","backup":"` + pair.BackupID(pair.Second, moment) + `","types":["services"]}`
 	case strings.Contains(path, "/jobs/"):
 		return `{"job":"` + pair.ID("edge", 7, 1) + `","by":"ann"}`
 	case strings.HasSuffix(path, "/approve"), strings.HasSuffix(path, "/apply"):
@@ -210,6 +212,11 @@ func bodyOf(path string) string {
 		return `{"by":"ann","reason":"r"}`
 	}
 }
+
+// keeps are the backups of every pair.
+type keeps []pair.Backup
+
+func (k keeps) List(context.Context, string) ([]pair.Backup, error) { return k, nil }
 
 // planner plans nothing.
 type planner struct{}

@@ -25,10 +25,10 @@ type Jobs interface {
 
 // JobStart is the body with which a person starts a job.
 type JobStart struct {
-	Kind   string    `json:"kind" jsonschema_description:"What shall be done: switchover, configure."`
+	Kind   string    `json:"kind" jsonschema_description:"What shall be done: switchover, configure, replace."`
 	By     string    `json:"by,omitempty" jsonschema_description:"Who wants it. Needed unless Entra ID tells that."`
 	Reason string    `json:"reason,omitempty" jsonschema_description:"Why, for whoever finds it so at night."`
-	Unit   pair.Role `json:"unit,omitempty" jsonschema_description:"The unit that the job is about: the target of a switchover. Unset is left to the job."`
+	Unit   pair.Role `json:"unit,omitempty" jsonschema_description:"The unit that the job is about: the target of a switchover, or the one that is taken in by replace. Unset is left to a switchover."`
 	// Drain is how long connections may take to end; unset is the job's own time.
 	Drain pair.Duration `json:"drain,omitempty" jsonschema_description:"How long connections of the old unit may take to end. Unset is the job's own time."`
 	Force bool          `json:"force,omitempty" jsonschema_description:"Override the proof that the target is fit. Needs the role Tandem.Force."`

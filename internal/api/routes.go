@@ -44,6 +44,8 @@ func (s *server) routes() []endpoint {
 		{"GET", "/api/jobs", RoleReader, s.allJobs, "listJobs", "The newest job of each pair that has one, of 200 pairs to a page.", []string{"after"}, nil, reflect.TypeFor[JobList]()},
 		{"GET", "/api/pairs/{pair}/jobs", RoleReader, s.pairJob, "showJob", "The job of a pair that runs, or the last that ended.", nil, nil, reflect.TypeFor[JobList]()},
 		{"POST", "/api/pairs/{pair}/jobs", RoleOperator, s.startJob, "startJob", "Start a job.", []string{"dryRun", keyHeader}, reflect.TypeFor[JobStart](), reflect.TypeFor[JobAsked]()},
+		{"GET", "/api/pairs/{pair}/backups", RoleReader, s.backups, "listBackups", "The backups of a pair that are kept, and how they stand.", nil, nil, reflect.TypeFor[BackupList]()},
+		{"POST", "/api/pairs/{pair}/restore", RoleOperator, s.restore, "restoreBackup", "Put parts of a backup on a unit.", []string{"dryRun", keyHeader}, reflect.TypeFor[RestoreAsk](), reflect.TypeFor[RestoreAsked]()},
 	}
 	for _, w := range wordsOfPairs {
 		all = append(all, endpoint{
@@ -72,6 +74,7 @@ var wordsOfPairs = []struct {
 	{Approve, "Have exactly the plan carried out that waits."},
 	{Ack, "Say that a person has looked: automatic moves are allowed again, and a job that failed raises no alarm any more."},
 	{Prove, "Prove the lever, as mode auto needs."},
+	{BackUp, "Take a backup of both units, or of one."},
 	{Apply, "Write exactly one plan for load balancers, security group and interfaces."},
 	{Remove, "Take back what is ours, then forget the pair."},
 }

@@ -53,6 +53,7 @@ var effects = map[Word]func(*told, *pair.Record) (bool, error){
 	Approve: approve,
 	Ack:     ack,
 	Prove:   prove,
+	BackUp:  backUp,
 	Apply:   apply,
 	Remove:  remove,
 }

@@ -52,6 +52,8 @@ type Options struct {
 	Planner Planner
 	// Jobs makes jobs; nil starts none.
 	Jobs Jobs
+	// Keeper tells which backups are kept; nil keeps none.
+	Keeper Keeper
 	// Auth is what is believed about who calls.
 	Auth Auth
 }

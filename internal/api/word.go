@@ -26,6 +26,7 @@ const (
 	Approve Word = "approve" // do what is planned
 	Ack     Word = "ack"     // a person has looked: automatic moves are allowed again
 	Prove   Word = "prove"   // prove the lever
+	BackUp  Word = "backup"  // take a backup now; with a unit, of that one only
 	Apply   Word = "apply"   // write load balancers, security group and interfaces as a plan says
 	Remove  Word = "remove"  // take back what is ours, then forget the pair
 	Stop    Word = "stop"    // pause every pair
@@ -41,7 +42,7 @@ type Ask struct {
 	// until somebody ends it. Only one of them may be given.
 	For   pair.Duration `json:"for,omitempty" jsonschema_description:"For how long a pause or a stop stands."`
 	Until time.Time     `json:"until,omitzero" jsonschema_description:"Until when a pause or a stop stands, instead of for."`
-	Unit  pair.Role     `json:"unit,omitempty" jsonschema_description:"Of a pause: maintenance of this unit."`
+	Unit  pair.Role     `json:"unit,omitempty" jsonschema_description:"Of a pause: maintenance of this unit. Of a backup: this unit only."`
 	Plan  string        `json:"plan,omitempty" jsonschema_description:"Of an approval or an application: the hash of the plan."`
 }
 
@@ -95,6 +96,7 @@ var takes = map[Word]members{
 	Approve: {plan: true},
 	Ack:     {},
 	Prove:   {},
+	BackUp:  {unit: true},
 	Apply:   {plan: true},
 	Remove:  {reason: true},
 	Stop:    {reason: true, ends: true},
@@ -176,7 +178,7 @@ func (a *Ask) check(w Word, now time.Time) error {
 	case a.Reason == "" && takes.reason:
 		return errors.New("reason: expected why, for whoever finds it so at night")
 	case a.Unit != pair.RoleUnknown && !takes.unit:
-		return errors.New("unit: only a pause takes one")
+		return errors.New("unit: only a pause and a backup take one")
 	case a.Plan != "" && !takes.plan:
 		return errors.New("plan: only an approval takes one")
 	case a.Plan == "" && takes.plan:

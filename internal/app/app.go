@@ -28,12 +28,15 @@ import (
 	"tandem/internal/pair"
 	"tandem/internal/probe"
 	"tandem/internal/store"
+	"tandem/internal/vault"
 )
 
 // Options are the parts that differ between the function app and the lab.
 // Store, Secrets, Credential, Client, Log and Worker are required.
 type Options struct {
-	Store      *store.Store
+	Store *store.Store
+	// Vault is where backups are kept; nil takes none.
+	Vault      *vault.Vault
 	Secrets    loadmaster.Secrets
 	Credential azcore.TokenCredential
 	Cloud      cloud.Configuration
@@ -98,15 +101,20 @@ func New(o Options) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("assemble the program: %w", err)
 	}
+	var backups control.Backups
+	var keeper api.Keeper
+	if o.Vault != nil {
+		backups, keeper = o.Vault, o.Vault
+	}
 	controller, err := control.New(control.Options{
 		Store: o.Store, Outbox: o.Store, Publisher: publisher, Units: units, Checks: prober{checks}, Platform: platform,
-		Resources: platform, Brakes: o.Store, Metrics: platform, Jobs: procedures, Works: works{units}, Surroundings: o.Surroundings,
+		Resources: platform, Brakes: o.Store, Metrics: platform, Jobs: procedures, Works: works{units}, Backups: backups, Copies: units, Surroundings: o.Surroundings,
 		Log: o.Log, Worker: o.Worker, MaxMode: o.MaxMode, Budget: o.Budget, Lease: o.Lease, Now: o.Now, Uptime: o.Uptime,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("assemble the program: %w", err)
 	}
-	routes, err := api.NewServer(api.Options{Store: o.Store, Jobs: procedures, Log: o.Log, Now: o.Now, MaxMode: o.MaxMode, Planner: controller, Auth: o.Auth})
+	routes, err := api.NewServer(api.Options{Store: o.Store, Jobs: procedures, Log: o.Log, Now: o.Now, MaxMode: o.MaxMode, Planner: controller, Keeper: keeper, Auth: o.Auth})
 	if err != nil {
 		return nil, fmt.Errorf("assemble the program: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"tandem/internal/job"
 	"tandem/internal/job/configure"
+	"tandem/internal/job/replace"
 	"tandem/internal/job/switchover"
 	"tandem/internal/loadmaster"
 	"tandem/internal/pair"
@@ -12,7 +13,7 @@ import (
 
 // newJobs are the procedures of this release.
 func newJobs() (*job.Registry, error) {
-	return job.NewRegistry(configure.Procedure(), switchover.Procedure())
+	return job.NewRegistry(configure.Procedure(), switchover.Procedure(), replace.Procedure())
 }
 
 // works is what jobs ask of an appliance, in the words of the pair file.

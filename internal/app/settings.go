@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -20,6 +21,7 @@ import (
 	"tandem/internal/loadmaster"
 	"tandem/internal/pair"
 	"tandem/internal/store"
+	"tandem/internal/vault"
 )
 
 // FromSettings makes the options of the function app from its settings.
@@ -44,12 +46,16 @@ func FromSettings(c config.Config, worker string, log *slog.Logger) (Options, er
 	if err != nil {
 		return Options{}, err
 	}
+	backups, err := newVault(c, credential, client)
+	if err != nil {
+		return Options{}, err
+	}
 	var auth api.Auth
 	if err := auth.UnmarshalText([]byte(c.Auth)); err != nil {
 		return Options{}, fmt.Errorf("setting TANDEM_AUTH: %w", err)
 	}
 	return Options{
-		Store: kept, Secrets: secrets{c}, Credential: credential, Cloud: cloud, Client: client, Proxy: http.ProxyFromEnvironment,
+		Store: kept, Vault: backups, Secrets: secrets{c}, Credential: credential, Cloud: cloud, Client: client, Proxy: http.ProxyFromEnvironment,
 		Topic: c.TopicEndpoint, TopicKey: c.TopicKey.Reveal(), Own: events.Own{AppID: c.OwnAppID, ObjectID: c.OwnObjectID},
 		Surroundings: balancer.Surroundings{From: c.Subnets},
 		Auth:         auth, Worker: worker, MaxMode: c.MaxMode, Budget: c.PassBudget, Lease: c.Lease, Seed: uint64(time.Now().UnixNano()), Log: log,
@@ -97,6 +103,21 @@ func newStore(c config.Config, credential azcore.TokenCredential, client *http.C
 		ConnectionString: c.Storage.Connection.Reveal(), TableEndpoint: c.Storage.TableURL, QueueEndpoint: c.Storage.QueueURL,
 		Credential: credential, Transport: client,
 	})
+}
+
+// newVault makes the place for backups that the settings ask for, nil where they ask
+// for none.
+func newVault(c config.Config, credential azcore.TokenCredential, client *http.Client) (*vault.Vault, error) {
+	switch b := c.Storage.Backups; {
+	case c.Store == config.StoreEmbedded:
+		return vault.NewMemory().Vault(nil), nil
+	case b == "":
+		return nil, nil
+	case strings.Contains(b, "://"):
+		return vault.NewAzure(vault.AzureOptions{URL: b, Credential: credential, Transport: client})
+	default:
+		return vault.NewAzure(vault.AzureOptions{ConnectionString: c.Storage.Connection.Reveal(), Container: b, Transport: client})
+	}
 }
 
 // secrets are the units' credentials in the settings.

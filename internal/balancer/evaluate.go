@@ -7,49 +7,12 @@ import (
 	"strconv"
 	"strings"
 
+	"tandem/internal/balancer/document"
 	"tandem/internal/pair"
 )
 
-// groupDocument is what matters here of a network security group.
-type groupDocument struct {
-	ID         string `json:"id"`
-	Properties struct {
-		Rules    []ruleOfGroup `json:"securityRules"`
-		Defaults []ruleOfGroup `json:"defaultSecurityRules"`
-	} `json:"properties"`
-}
-
-// ruleOfGroup is a rule as the platform sends it. Each of its places is in one
-// of two fields, for one value or for several.
-type ruleOfGroup struct {
-	Name       string `json:"name"`
-	Properties struct {
-		Access            string      `json:"access"`
-		Direction         string      `json:"direction"`
-		Protocol          string      `json:"protocol"`
-		Priority          int         `json:"priority"`
-		Source            string      `json:"sourceAddressPrefix"`
-		Sources           []string    `json:"sourceAddressPrefixes"`
-		SourceGroups      []reference `json:"sourceApplicationSecurityGroups"`
-		SourcePort        string      `json:"sourcePortRange"`
-		SourcePorts       []string    `json:"sourcePortRanges"`
-		Destination       string      `json:"destinationAddressPrefix"`
-		Destinations      []string    `json:"destinationAddressPrefixes"`
-		DestinationGroups []reference `json:"destinationApplicationSecurityGroups"`
-		Port              string      `json:"destinationPortRange"`
-		Ports             []string    `json:"destinationPortRanges"`
-	} `json:"properties"`
-}
-
-// both returns the values of a place that has two fields.
-func both(one string, several []string) []string {
-	if one == "" {
-		return several
-	}
-	return append([]string{one}, several...)
-}
-
-func (r ruleOfGroup) inbound() bool { return strings.EqualFold(r.Properties.Direction, "Inbound") }
+// ruleOfGroup is a rule of a security group by its name.
+type ruleOfGroup = document.Part[document.SecurityRule]
 
 // The numbers that a person's rules can have (azure.md 2), and that of the
 // default rule that denies what no other rule allows.
@@ -63,6 +26,8 @@ const (
 type group struct {
 	id    pair.ResourceID
 	rules []groupRule // in the order in which the platform looks at them
+	// beside are the addresses that are not on the internet.
+	beside []netip.Prefix
 }
 
 // groupRule is a rule of a security group with its tags resolved.
@@ -76,6 +41,7 @@ type groupRule struct {
 	destinations []netip.Prefix
 	ports        []portRange
 	anySource    bool // it looks at no source port
+	vague        bool // it denies addresses that only the platform knows
 }
 
 type portRange struct{ low, high int }
@@ -166,12 +132,12 @@ func (t tags) addresses(word string, allow bool) []netip.Prefix {
 }
 
 // all returns the addresses of a place of a rule.
-func (t tags) all(words []string, groups []reference, allow bool) []netip.Prefix {
+func (t tags) all(words []string, groups []document.Reference, allow bool) []netip.Prefix {
 	var out []netip.Prefix
 	for _, w := range words {
 		out = append(out, t.addresses(w, allow)...)
 	}
-	for _, id := range ids(groups) {
+	for _, id := range document.IDs(groups) {
 		out = append(out, t.members[id]...)
 	}
 	return out
@@ -180,7 +146,7 @@ func (t tags) all(words []string, groups []reference, allow bool) []netip.Prefix
 // newGroup resolves a group's rules. A group that does not exist yet has the
 // default rules only.
 func (t tags) newGroup(id pair.ResourceID, rules []ruleOfGroup) group {
-	g := group{id: id}
+	g := group{id: id, beside: t.network}
 	for _, r := range rules {
 		g.rules = append(g.rules, t.rule(r))
 	}
@@ -192,12 +158,13 @@ func (t tags) rule(r ruleOfGroup) groupRule {
 	p := r.Properties
 	allow := strings.EqualFold(p.Access, "Allow")
 	out := groupRule{
-		name: r.Name, priority: p.Priority, inbound: r.inbound(), allow: allow, protocol: p.Protocol,
-		sources:      t.all(both(p.Source, p.Sources), p.SourceGroups, allow),
-		destinations: t.all(both(p.Destination, p.Destinations), p.DestinationGroups, allow),
-		anySource:    slices.ContainsFunc(both(p.SourcePort, p.SourcePorts), isAnyPort) || len(both(p.SourcePort, p.SourcePorts)) == 0,
+		name: r.Name, priority: p.Priority, inbound: r.Properties.Inbound(), allow: allow, protocol: p.Protocol,
+		sources:      t.all(document.Both(p.Source, p.Sources), p.SourceGroups, allow),
+		destinations: t.all(document.Both(p.Destination, p.Destinations), p.DestinationGroups, allow),
+		anySource:    slices.ContainsFunc(document.Both(p.SourcePort, p.SourcePorts), isAnyPort) || len(document.Both(p.SourcePort, p.SourcePorts)) == 0,
 	}
-	for _, text := range both(p.Port, p.Ports) {
+	out.vague = !allow && slices.ContainsFunc(document.Both(p.Source, p.Sources), func(word string) bool { return t.addresses(word, true) == nil })
+	for _, text := range document.Both(p.Port, p.Ports) {
 		if ports, ok := parsePorts(text); ok {
 			out.ports = append(out.ports, ports)
 		}
@@ -265,15 +232,29 @@ func (g group) evaluate(t traffic) verdict {
 		if !r.matches(t) || !r.takes(t.from, decided) {
 			continue
 		}
-		exception := t.except && !covered(t.from, r.sources)
+		exception := t.except && (r.vague || r.leaves(t.from, g.beside))
 		if !r.allow && !exception {
 			return verdict{false, r}
+		}
+		if r.vague && exception {
+			continue // whom it denies is not known, so a later rule must let all of them in
 		}
 		if decided = append(decided, r.sources...); covered(t.from, decided) {
 			return verdict{r.allow, r}
 		}
 	}
 	return verdict{rule: groupRule{name: "DenyAll", priority: noPriority}} // as every group ends
+}
+
+// leaves says whether the rule is not about all of a network. Of everybody these
+// are those on the internet: a Deny of the internet leaves nobody whom a published
+// port is for.
+func (r groupRule) leaves(from netip.Prefix, beside []netip.Prefix) bool {
+	about := r.sources
+	if !covered(from, beside) {
+		about = append(slices.Clip(about), beside...)
+	}
+	return !covered(from, about)
 }
 
 // takes says whether the rule decides about addresses of a network that no rule

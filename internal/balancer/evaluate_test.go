@@ -74,6 +74,16 @@ func TestEvaluate(t *testing.T) {
 		{"exceptions that leave nothing are none", []ruleOfGroup{
 			secRule("a", 100, "Deny", "203.0.113.0/25", "*", "*"), secRule("b", 110, "Deny", "203.0.113.128/25", "*", "*"), secRule("c", 120, "Allow", "*", "*", "*"),
 		}, "203.0.113.0/24", true, "-b"},
+		{"a Deny of the internet is no exception to everybody", []ruleOfGroup{
+			secRule("a", 100, "Deny", "Internet", "*", "*"), secRule("b", 110, "Allow", "*", "*", "*"),
+		}, "0.0.0.0/0", true, "-a"},
+		{"a Deny of the network itself is one", []ruleOfGroup{
+			secRule("a", 100, "Deny", "VirtualNetwork", "*", "*"), secRule("b", 110, "Allow", "*", "*", "*"),
+		}, "0.0.0.0/0", true, "b"},
+		{"so is a Deny of a tag that nobody can resolve", []ruleOfGroup{
+			secRule("a", 100, "Deny", "AzureCloud", "*", "*"), secRule("b", 110, "Allow", "*", "*", "*"),
+		}, "203.0.113.0/24", true, "b"},
+		{"what such a tag denies is let in by nobody", []ruleOfGroup{secRule("a", 100, "Deny", "AzureCloud", "*", "*")}, "0.0.0.0/0", true, "-DenyAllInBound"},
 		{"an Allow for some source ports lets nobody in for certain", []ruleOfGroup{change(secRule("a", 100, "Allow", "*", "*", "*"), func(r *ruleOfGroup) {
 			r.Properties.SourcePort = "1024-65535"
 		})}, "203.0.113.0/24", false, "-DenyAllInBound"},

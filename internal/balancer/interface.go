@@ -5,36 +5,37 @@ import (
 	"slices"
 	"strings"
 
+	"tandem/internal/balancer/document"
 	"tandem/internal/pair"
 )
 
 // machine is what was read of one unit.
 type machine struct {
 	role   pair.Role
-	vm     *vmDocument
+	vm     *document.VM
 	nicID  pair.ResourceID // the interface that holds the unit's address; empty when none was found
-	nic    *nicDocument
-	config *ipConfiguration // the one with the unit's address
-	subnet *subnetDocument
+	nic    *document.Interface
+	config *document.IPConfiguration // the one with the unit's address
+	subnet *document.Subnet
 }
 
 func (m machine) found() bool { return m.config != nil }
 
 // network is the id of the virtual network that the unit is in.
 func (m machine) network() pair.ResourceID {
-	return pair.NewResourceID(upTo(m.config.Properties.Subnet.ID, "subnets"))
+	return pair.NewResourceID(document.UpTo(m.config.Properties.Subnet.ID, "subnets"))
 }
 
 // inFamily returns the unit's IP configuration of an address family: the one
 // with the unit's own address, or else the first of its interface. It is nil
 // where there is none.
-func (m machine) inFamily(ipv6 bool) *ipConfiguration {
-	if m.config == nil || m.config.address().Is6() == ipv6 {
+func (m machine) inFamily(ipv6 bool) *document.IPConfiguration {
+	if m.config == nil || m.config.Addr().Is6() == ipv6 {
 		return m.config
 	}
-	configs := m.nic.Properties.IPConfigurations
+	configs := m.nic.Properties.Configurations
 	for i := range configs {
-		if a := configs[i].address(); a.IsValid() && a.Is6() == ipv6 {
+		if a := configs[i].Addr(); a.IsValid() && a.Is6() == ipv6 {
 			return &configs[i]
 		}
 	}
@@ -42,19 +43,19 @@ func (m machine) inFamily(ipv6 bool) *ipConfiguration {
 }
 
 // hasConfig reports whether an IP configuration is one of the unit's interface.
-func (m machine) hasConfig(ref reference) bool {
-	return slices.ContainsFunc(m.nic.Properties.IPConfigurations, func(c ipConfiguration) bool { return ref.is(c.ID) })
+func (m machine) hasConfig(ref document.Reference) bool {
+	return slices.ContainsFunc(m.nic.Properties.Configurations, func(c document.IPConfiguration) bool { return ref.Is(c.ID) })
 }
 
 // spare returns another IP configuration of the unit's interface than the one
 // that load-balancing rules lead to, or nil. One that a NAT rule leads to
 // already is preferred.
-func (m machine) spare(used *ipConfiguration) *ipConfiguration {
-	var found *ipConfiguration
-	configs := m.nic.Properties.IPConfigurations
+func (m machine) spare(used *document.IPConfiguration) *document.IPConfiguration {
+	var found *document.IPConfiguration
+	configs := m.nic.Properties.Configurations
 	for i := range configs {
-		a, c := configs[i].address(), &configs[i]
-		if used == nil || c.ID == used.ID || !a.IsValid() || a.Is6() != used.address().Is6() || len(c.Properties.Pools) > 0 {
+		a, c := configs[i].Addr(), &configs[i]
+		if used == nil || c.ID == used.ID || !a.IsValid() || a.Is6() != used.Addr().Is6() || len(c.Properties.Pools) > 0 {
 			continue
 		}
 		if found == nil || len(found.Properties.NATRules) == 0 && len(c.Properties.NATRules) > 0 {
@@ -70,10 +71,10 @@ func (c *compilation) addresses(m machine) []netip.Addr {
 	if !m.found() {
 		return nil
 	}
-	out := []netip.Addr{m.config.address()}
-	add := func(config *ipConfiguration) {
-		if config != nil && !slices.Contains(out, config.address()) {
-			out = append(out, config.address())
+	out := []netip.Addr{m.config.Addr()}
+	add := func(config *document.IPConfiguration) {
+		if config != nil && !slices.Contains(out, config.Addr()) {
+			out = append(out, config.Addr())
 		}
 	}
 	for _, b := range c.balancers {
@@ -93,9 +94,9 @@ func (c *compilation) addresses(m machine) []netip.Addr {
 // and the interface's. Both must let it through (azure.md 2).
 func (m machine) groups() []pair.ResourceID {
 	var out []pair.ResourceID
-	for _, ref := range []reference{m.subnet.Properties.NetworkSecurityGroup, m.nic.Properties.NetworkSecurityGroup} {
-		if ref.ID != "" && !slices.Contains(out, ref.id()) {
-			out = append(out, ref.id())
+	for _, ref := range []document.Reference{m.subnet.Properties.SecurityGroup, m.nic.Properties.SecurityGroup} {
+		if ref.ID != "" && !slices.Contains(out, ref.Resource()) {
+			out = append(out, ref.Resource())
 		}
 	}
 	return out
@@ -109,19 +110,19 @@ func (c *compilation) readMachines() {
 }
 
 func (c *compilation) readMachine(role pair.Role) machine {
-	unit, m := c.def.Units.Of(role), machine{role: role, vm: new(vmDocument), nic: new(nicDocument), subnet: new(subnetDocument)}
-	vm, ok := read[vmDocument](c, c.def.VMID(role))
+	unit, m := c.def.Units.Of(role), machine{role: role, vm: new(document.VM), nic: new(document.Interface), subnet: new(document.Subnet)}
+	vm, ok := read[document.VM](c, c.def.VMID(role))
 	if !ok {
 		c.refuse("units."+role.String()+".vm", unit.VM, "there is no such virtual machine in the resource group "+c.def.Azure.ResourceGroup+
 			", and the units must be in one (guide 2)", "correct azure.resourceGroup or the name, or move the machine")
 		return m
 	}
 	m.vm = vm
-	for _, ref := range vm.Properties.NetworkProfile.NetworkInterfaces {
-		nic, ok := read[nicDocument](c, ref.id())
-		if config := nic.holding(unit.Address); ok && config != nil {
-			m.nicID, m.nic, m.config = ref.id(), nic, config
-			m.subnet, _ = read[subnetDocument](c, config.Properties.Subnet.id())
+	for _, ref := range vm.Properties.NetworkProfile.Interfaces {
+		nic, ok := read[document.Interface](c, ref.Resource())
+		if config := nic.Holding(unit.Address); ok && config != nil {
+			m.nicID, m.nic, m.config = ref.Resource(), nic, config
+			m.subnet, _ = read[document.Subnet](c, config.Properties.Subnet.Resource())
 			return m
 		}
 	}
@@ -152,7 +153,7 @@ func (c *compilation) checkUnit(m machine) {
 		c.refuse(at+".vm", unit.VM, "it is in the region "+l+", and a load balancer in "+c.def.Azure.Location+" cannot reach it",
 			"correct azure.location")
 	}
-	if n := len(m.vm.Properties.NetworkProfile.NetworkInterfaces); n > 1 && !c.def.HA.CheckAllInterfaces {
+	if n := len(m.vm.Properties.NetworkProfile.Interfaces); n > 1 && !c.def.HA.CheckAllInterfaces {
 		c.refuse("ha.checkAllInterfaces", "false", "the virtual machine "+unit.VM+" has several interfaces, and the check port answers on "+
 			"one of them unless hcai is set, so the probe may see a unit that is up as down",
 			"set ha.checkAllInterfaces: true, and hcai=1 on both units")
@@ -170,8 +171,8 @@ func (c *compilation) checkUnit(m machine) {
 
 // checkSpread refuses units that one broken rack or one maintenance takes away
 // together: they are in one availability set or in two zones (guide 2).
-func (c *compilation) checkSpread(first, second *vmDocument) {
-	set1, set2 := first.Properties.AvailabilitySet.id(), second.Properties.AvailabilitySet.id()
+func (c *compilation) checkSpread(first, second *document.VM) {
+	set1, set2 := first.Properties.AvailabilitySet.Resource(), second.Properties.AvailabilitySet.Resource()
 	oneSet := set1 != "" && set1 == set2
 	twoZones := len(first.Zones) == 1 && len(second.Zones) == 1 && first.Zones[0] != second.Zones[0]
 	if oneSet || twoZones {
@@ -183,8 +184,8 @@ func (c *compilation) checkSpread(first, second *vmDocument) {
 }
 
 // spread says for a person where a machine is.
-func spread(vm *vmDocument) string {
-	switch set := vm.Properties.AvailabilitySet.id(); {
+func spread(vm *document.VM) string {
+	switch set := vm.Properties.AvailabilitySet.Resource(); {
 	case set != "":
 		return "availability set " + set.Name()
 	case len(vm.Zones) > 0:
@@ -203,11 +204,11 @@ func (c *compilation) compileInterfaces() {
 			continue
 		}
 		s := &shape{resource: Resource{ID: m.nicID}}
-		for i := range m.nic.Properties.IPConfigurations {
-			c.compileConfiguration(s, m, &m.nic.Properties.IPConfigurations[i])
+		for i := range m.nic.Properties.Configurations {
+			c.compileConfiguration(s, m, &m.nic.Properties.Configurations[i])
 		}
 		if c.group != nil && len(m.groups()) == 0 {
-			_, exists := look[groupDocument](c.views, c.group.resource.ID)
+			_, exists := look[document.SecurityGroup](c.views, c.group.resource.ID)
 			s.takesNew = s.takesNew || exists != there
 			s.properties().refers("networkSecurityGroup", c.groupID(),
 				"neither the interface nor its subnet has a security group, and a Standard load balancer reaches nobody without one")
@@ -221,7 +222,7 @@ func (c *compilation) compileInterfaces() {
 }
 
 // compileConfiguration wants the memberships of one IP configuration.
-func (c *compilation) compileConfiguration(s *shape, m machine, config *ipConfiguration) {
+func (c *compilation) compileConfiguration(s *shape, m machine, config *document.IPConfiguration) {
 	at := s.properties().element("ipConfigurations", config.Name)
 	for _, b := range c.balancers {
 		for _, p := range b.pools {
@@ -239,9 +240,9 @@ func (c *compilation) compileConfiguration(s *shape, m machine, config *ipConfig
 }
 
 // compileNATMembership joins a NAT rule, or leaves one that leads elsewhere.
-func (c *compilation) compileNATMembership(s *shape, at spot, m machine, config *ipConfiguration, n *natRule) {
+func (c *compilation) compileNATMembership(s *shape, at spot, m machine, config *document.IPConfiguration, n *natRule) {
 	at = at.reference("loadBalancerInboundNatRules", n.id)
-	joined := refer(config.Properties.NATRules, n.id)
+	joined := document.Refer(config.Properties.NATRules, n.id)
 	switch {
 	case n.role == m.role && n.config == config && !n.dropped:
 		at.exists(n.why + "; a NAT rule finds its machine by the interface's reference")
@@ -271,7 +272,7 @@ func (c *compilation) swapped() bool {
 
 // inNAT reports whether the unit's interface refers to a NAT rule.
 func (m machine) inNAT(id string) bool {
-	return slices.ContainsFunc(m.nic.Properties.IPConfigurations, func(c ipConfiguration) bool {
-		return refer(c.Properties.NATRules, id)
+	return slices.ContainsFunc(m.nic.Properties.Configurations, func(c document.IPConfiguration) bool {
+		return document.Refer(c.Properties.NATRules, id)
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"tandem/internal/balancer/document"
 	"tandem/internal/pair"
 )
 
@@ -16,7 +17,7 @@ type balancer struct {
 	file pair.LoadBalancer
 	at   string // its place in the pair file
 	id   string // as Azure spells it, or will
-	doc  *balancerDocument
+	doc  *document.LoadBalancer
 
 	frontends []*frontend
 	pools     []*pool
@@ -33,7 +34,7 @@ type frontend struct {
 	at       string
 	name     string
 	id       string
-	existing *part[frontendPart]
+	existing *document.Part[document.Frontend]
 }
 
 // pool is a backend pool that holds the pair's units.
@@ -41,14 +42,14 @@ type pool struct {
 	name      string
 	id        string
 	exists    bool
-	existing  poolPart
+	existing  document.Pool
 	ipv6      bool
 	byAddress bool
 }
 
 // joinedBy returns the IP configuration by which a unit belongs to the pool; nil
 // where it does so by its address, or has none of the pool's family.
-func (p *pool) joinedBy(m machine) *ipConfiguration {
+func (p *pool) joinedBy(m machine) *document.IPConfiguration {
 	if p.byAddress {
 		return nil
 	}
@@ -59,7 +60,7 @@ func (p *pool) joinedBy(m machine) *ipConfiguration {
 type balanceRule struct {
 	pair.Rule
 	at       string // its place in the pair file
-	existing *part[rulePart]
+	existing *document.Part[document.Rule]
 	frontend *frontend
 	pool     *pool
 	why      string
@@ -70,13 +71,13 @@ type natRule struct {
 	at       string
 	name     string
 	id       string
-	existing *part[natPart]
+	existing *document.Part[document.NATRule]
 	frontend *frontend
 	port     int
 	unitPort int
 	role     pair.Role
-	config   *ipConfiguration // to which it leads
-	dropped  bool             // something else needs its port of the units
+	config   *document.IPConfiguration // to which it leads
+	dropped  bool                      // something else needs its port of the units
 	why      string
 }
 
@@ -113,8 +114,8 @@ func (c *compilation) compileBalancers() {
 
 // newBalancer finds out what of a load balancer exists, and what has which name.
 func (c *compilation) newBalancer(at string, lb pair.LoadBalancer) *balancer {
-	b := &balancer{file: lb, at: at, id: spelledID(c.def, "loadBalancers", lb.Name), doc: new(balancerDocument)}
-	if doc, ok := read[balancerDocument](c, pair.NewResourceID(b.id)); ok {
+	b := &balancer{file: lb, at: at, id: spelledID(c.def, "loadBalancers", lb.Name), doc: new(document.LoadBalancer)}
+	if doc, ok := read[document.LoadBalancer](c, pair.NewResourceID(b.id)); ok {
 		b.doc = doc
 		if b.doc.ID == "" {
 			b.doc.ID = b.id
@@ -135,9 +136,9 @@ func (c *compilation) newBalancer(at string, lb pair.LoadBalancer) *balancer {
 
 func (c *compilation) newFrontend(b *balancer, at string, file pair.Frontend) *frontend {
 	f := &frontend{file: file, at: at, name: file.Name}
-	for _, same := range []func(part[frontendPart]) bool{
-		func(p part[frontendPart]) bool { return strings.EqualFold(p.Name, file.Name) },
-		func(p part[frontendPart]) bool { return p.Properties.has(c.def, b.doc, file) },
+	for _, same := range []func(document.Part[document.Frontend]) bool{
+		func(p document.Part[document.Frontend]) bool { return strings.EqualFold(p.Name, file.Name) },
+		func(p document.Part[document.Frontend]) bool { return hasAddress(p.Properties, c.def, b.doc, file) },
 	} {
 		if i := slices.IndexFunc(b.doc.Properties.Frontends, same); i >= 0 {
 			f.existing = &b.doc.Properties.Frontends[i]
@@ -151,15 +152,15 @@ func (c *compilation) newFrontend(b *balancer, at string, file pair.Frontend) *f
 
 // certain reports whether the frontend is the pair's for certain: a name alone
 // could be that of another pair's, on a load balancer that two share.
-func (f *frontend) certain(def *pair.Definition, doc *balancerDocument) bool {
-	return f.existing == nil || f.existing.Properties.has(def, doc, f.file)
+func (f *frontend) certain(def *pair.Definition, doc *document.LoadBalancer) bool {
+	return f.existing == nil || hasAddress(f.existing.Properties, def, doc, f.file)
 }
 
-// has reports whether an existing frontend has the address that a pair file
+// hasAddress reports whether an existing frontend has the address that a pair file
 // gives to one.
-func (p frontendPart) has(def *pair.Definition, doc *balancerDocument, file pair.Frontend) bool {
+func hasAddress(p document.Frontend, def *pair.Definition, doc *document.LoadBalancer, file pair.Frontend) bool {
 	if file.PublicIP != "" {
-		return p.PublicIP.is(publicIPOf(def, doc, file))
+		return p.PublicIP.Is(publicIPOf(def, doc, file))
 	}
 	a, err := netip.ParseAddr(p.Address)
 	return err == nil && a == file.Address
@@ -167,9 +168,9 @@ func (p frontendPart) has(def *pair.Definition, doc *balancerDocument, file pair
 
 // publicIPOf is the id of a frontend's public IP: the one that the frontend has
 // already, where that has the name, because it may be in another resource group.
-func publicIPOf(def *pair.Definition, doc *balancerDocument, file pair.Frontend) string {
+func publicIPOf(def *pair.Definition, doc *document.LoadBalancer, file pair.Frontend) string {
 	for _, f := range doc.Properties.Frontends {
-		if strings.EqualFold(f.Name, file.Name) && strings.EqualFold(f.Properties.PublicIP.id().Name(), file.PublicIP) {
+		if strings.EqualFold(f.Name, file.Name) && strings.EqualFold(f.Properties.PublicIP.Resource().Name(), file.PublicIP) {
 			return f.Properties.PublicIP.ID
 		}
 	}
@@ -178,7 +179,7 @@ func publicIPOf(def *pair.Definition, doc *balancerDocument, file pair.Frontend)
 
 func (b *balancer) newPool(name string) *pool {
 	p := &pool{name: name, byAddress: b.file.Members == pair.ByAddress}
-	if i := slices.IndexFunc(b.doc.Properties.Pools, named[poolPart](name)); i >= 0 {
+	if i := slices.IndexFunc(b.doc.Properties.Pools, document.Named[document.Pool](name)); i >= 0 {
 		p.name, p.exists, p.existing = b.doc.Properties.Pools[i].Name, true, b.doc.Properties.Pools[i].Properties
 	}
 	p.id = b.id + "/backendAddressPools/" + p.name
@@ -198,7 +199,7 @@ func (c *compilation) newRules(b *balancer) []*balanceRule {
 		case rule.Port:
 			checked = true // it is refused, and says so itself
 		}
-		if j := slices.IndexFunc(b.doc.Properties.Rules, named[rulePart](rule.Name)); j >= 0 {
+		if j := slices.IndexFunc(b.doc.Properties.Rules, document.Named[document.Rule](rule.Name)); j >= 0 {
 			r.existing = &b.doc.Properties.Rules[j]
 			c.checkRuleName(b, r)
 		}
@@ -232,16 +233,16 @@ func (b *balancer) ownRule(def *pair.Definition, others []*balanceRule, name str
 	isFile := func(name string) bool {
 		return slices.ContainsFunc(others, func(o *balanceRule) bool { return strings.EqualFold(o.Name, name) })
 	}
-	same := func(p part[rulePart]) bool {
-		return !isFile(p.Name) && p.Properties.Frontend.is(b.frontends[0].id) &&
+	same := func(p document.Part[document.Rule]) bool {
+		return !isFile(p.Name) && p.Properties.Frontend.Is(b.frontends[0].id) &&
 			p.Properties.FrontendPort == port && strings.EqualFold(p.Properties.Protocol, "Tcp")
 	}
 	own := ownName(def.Name, name, func(n string) bool {
-		return isFile(n) || slices.ContainsFunc(b.doc.Properties.Rules, named[rulePart](n))
+		return isFile(n) || slices.ContainsFunc(b.doc.Properties.Rules, document.Named[document.Rule](n))
 	})
 	i := slices.IndexFunc(b.doc.Properties.Rules, same)
 	if i < 0 {
-		i = slices.IndexFunc(b.doc.Properties.Rules, func(p part[rulePart]) bool {
+		i = slices.IndexFunc(b.doc.Properties.Rules, func(p document.Part[document.Rule]) bool {
 			return !isFile(p.Name) && strings.EqualFold(p.Name, def.Name+"-"+name)
 		})
 	}
@@ -277,7 +278,7 @@ func (b *balancer) frontendOf(r *balanceRule) *frontend {
 func (b *balancer) poolOf(r *balanceRule) *pool {
 	name := r.Pool
 	if name == "" && r.existing != nil {
-		name = r.existing.Properties.Pool.id().Name()
+		name = r.existing.Properties.Pool.Resource().Name()
 	}
 	i := slices.IndexFunc(b.pools, func(p *pool) bool { return strings.EqualFold(p.name, name) })
 	return b.pools[max(i, 0)]
@@ -343,7 +344,7 @@ func (b *balancer) natFrontend() *frontend {
 
 func (c *compilation) matchNATRules(b *balancer, rules []*natRule) {
 	existing, claimed := b.doc.Properties.NATRules, make(map[int]bool)
-	match := func(n *natRule, same func(part[natPart]) bool) {
+	match := func(n *natRule, same func(document.Part[document.NATRule]) bool) {
 		for i, p := range existing {
 			if n.existing == nil && !claimed[i] && same(p) {
 				n.existing, claimed[i] = &existing[i], true
@@ -354,18 +355,18 @@ func (c *compilation) matchNATRules(b *balancer, rules []*natRule) {
 		}
 	}
 	for _, n := range rules {
-		match(n, func(p part[natPart]) bool {
+		match(n, func(p document.Part[document.NATRule]) bool {
 			return b.frontendAt(p.Properties.Frontend) != nil && p.Properties.FrontendPort == n.port && strings.EqualFold(p.Properties.Protocol, "Tcp")
 		})
 	}
 	for _, n := range rules {
-		match(n, func(p part[natPart]) bool { return strings.EqualFold(p.Name, c.def.Name+"-"+n.name) })
-		match(n, func(p part[natPart]) bool {
+		match(n, func(p document.Part[document.NATRule]) bool { return strings.EqualFold(p.Name, c.def.Name+"-"+n.name) })
+		match(n, func(p document.Part[document.NATRule]) bool {
 			return strings.EqualFold(p.Name, n.name) && (b.frontendAt(p.Properties.Frontend) != nil || c.onlyMoved(n, p.Properties))
 		})
 	}
 	for _, n := range rules { // of a port of a unit there can be one
-		match(n, func(p part[natPart]) bool {
+		match(n, func(p document.Part[document.NATRule]) bool {
 			return b.frontendAt(p.Properties.Frontend) != nil && p.Properties.BackendPort == n.unitPort &&
 				c.machines[n.role.Index()].hasConfig(p.Properties.Configuration)
 		})
@@ -374,7 +375,7 @@ func (c *compilation) matchNATRules(b *balancer, rules []*natRule) {
 		if n.existing != nil {
 			n.name = n.existing.Name
 		} else {
-			n.name = ownName(c.def.Name, n.name, func(name string) bool { return slices.ContainsFunc(existing, named[natPart](name)) })
+			n.name = ownName(c.def.Name, n.name, func(name string) bool { return slices.ContainsFunc(existing, document.Named[document.NATRule](name)) })
 		}
 		n.id = b.id + "/inboundNatRules/" + n.name
 	}
@@ -383,13 +384,13 @@ func (c *compilation) matchNATRules(b *balancer, rules []*natRule) {
 // onlyMoved reports whether an existing NAT rule differs from the wanted one in
 // its frontend alone: the same port of the load balancer leads to the same port of
 // the same unit, which only one rule can.
-func (c *compilation) onlyMoved(n *natRule, p natPart) bool {
+func (c *compilation) onlyMoved(n *natRule, p document.NATRule) bool {
 	return p.FrontendPort == n.port && p.BackendPort == n.unitPort && c.machines[n.role.Index()].hasConfig(p.Configuration)
 }
 
-func (b *balancer) frontendAt(ref reference) *frontend {
+func (b *balancer) frontendAt(ref document.Reference) *frontend {
 	for _, f := range b.frontends {
-		if ref.is(f.id) {
+		if ref.Is(f.id) {
 			return f
 		}
 	}

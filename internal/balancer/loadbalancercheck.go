@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"tandem/internal/balancer/document"
 	"tandem/internal/pair"
 )
 
@@ -49,8 +50,8 @@ func (c *compilation) checkKind(b *balancer) {
 			"name a regional one")
 	}
 	for _, p := range b.doc.Properties.Frontends {
-		if p.Properties.public() != b.public() {
-			c.refuse(b.at+".frontends", b.frontends[0].file.Name+" is "+kindName(b.public()), "the load balancer has the "+kindName(p.Properties.public())+
+		if p.Properties.Public() != b.public() {
+			c.refuse(b.at+".frontends", b.frontends[0].file.Name+" is "+kindName(b.public()), "the load balancer has the "+kindName(p.Properties.Public())+
 				" frontend "+p.Name+", and is wholly internal or wholly public", "name another load balancer for it in the pair file")
 			return
 		}
@@ -80,7 +81,7 @@ func (c *compilation) checkHAPorts(b *balancer) {
 			continue
 		}
 		onFrontend := b.frontendAt(p.Frontend) != nil
-		inPool := slices.ContainsFunc(b.pools, func(q *pool) bool { return refer(p.pools(), q.id) })
+		inPool := slices.ContainsFunc(b.pools, func(q *pool) bool { return document.Refer(p.AllPools(), q.id) })
 		if onFrontend || inPool {
 			c.refuse(b.at+".rules", b.file.Name, "the load balancer has the HA ports rule "+r.Name+
 				", which takes every port and excludes every other rule of its frontend and pool",
@@ -89,19 +90,11 @@ func (c *compilation) checkHAPorts(b *balancer) {
 	}
 }
 
-// pools are the pools that a rule names.
-func (p rulePart) pools() []reference {
-	if p.Pool.ID == "" || refer(p.Pools, p.Pool.ID) {
-		return p.Pools
-	}
-	return append(slices.Clip(p.Pools), p.Pool)
-}
-
 // checkSharedProbe refuses to change AllProbedUp under the rules of somebody else.
 func (c *compilation) checkSharedProbe(b *balancer) {
 	name := c.probeName(b)
 	others := b.othersOfProbe(name)
-	i := slices.IndexFunc(b.doc.Properties.Probes, named[probePart](name))
+	i := slices.IndexFunc(b.doc.Properties.Probes, document.Named[document.Probe](name))
 	if i < 0 || len(others) == 0 || !strings.EqualFold(b.doc.Properties.Probes[i].Properties.NoHealthyBackends, "AllProbedUp") {
 		return
 	}
@@ -127,7 +120,7 @@ func (c *compilation) checkOneOfAKind(b *balancer) {
 		return
 	}
 	for _, m := range c.machines {
-		if slices.Contains(m.nic.balancers(), pair.NewResourceID(b.id)) {
+		if slices.Contains(m.nic.Balancers(), pair.NewResourceID(b.id)) {
 			continue
 		}
 		if other := c.sameKind(b, m); other != "" {
@@ -146,13 +139,13 @@ func (c *compilation) sameKind(b *balancer, m machine) string {
 			break
 		}
 		if other.public() == b.public() && other.file.Members != pair.ByAddress {
-			return resourceName(pair.NewResourceID(other.id))
+			return pair.NewResourceID(other.id).Title()
 		}
 	}
-	for _, id := range m.nic.balancers() {
-		doc, ok := read[balancerDocument](c, id)
-		if ok && !c.isOurs(id) && len(doc.Properties.Frontends) > 0 && doc.Properties.Frontends[0].Properties.public() == b.public() {
-			return resourceName(id)
+	for _, id := range m.nic.Balancers() {
+		doc, ok := read[document.LoadBalancer](c, id)
+		if ok && !c.isOurs(id) && len(doc.Properties.Frontends) > 0 && doc.Properties.Frontends[0].Properties.Public() == b.public() {
+			return id.Title()
 		}
 	}
 	return ""
@@ -170,10 +163,10 @@ func (c *compilation) checkRuleName(b *balancer, r *balanceRule) {
 	p := r.existing.Properties
 	f := b.frontendAt(p.Frontend)
 	fromOurs := p.Frontend.ID == "" || f != nil && f.certain(c.def, b.doc)
-	toOurs := len(p.pools()) == 0 || slices.ContainsFunc(b.pools, func(q *pool) bool { return refer(p.pools(), q.id) })
+	toOurs := len(p.AllPools()) == 0 || slices.ContainsFunc(b.pools, func(q *pool) bool { return document.Refer(p.AllPools(), q.id) })
 	if !fromOurs && !toOurs {
-		c.refuse(r.at+".name", r.Name, "the load balancer has a rule of this name that leads from the frontend "+p.Frontend.id().Name()+
-			" to the pool "+p.Pool.id().Name()+", so it is somebody else's", "choose another name")
+		c.refuse(r.at+".name", r.Name, "the load balancer has a rule of this name that leads from the frontend "+p.Frontend.Resource().Name()+
+			" to the pool "+p.Pool.Resource().Name()+", so it is somebody else's", "choose another name")
 		r.existing = nil
 	}
 }
@@ -186,7 +179,7 @@ func (c *compilation) checkFrontendName(b *balancer, f *frontend) {
 	}
 	for _, r := range b.doc.Properties.Rules {
 		ours := slices.ContainsFunc(b.rules, func(o *balanceRule) bool { return o.existing != nil && strings.EqualFold(o.existing.Name, r.Name) })
-		if !ours && r.Properties.Frontend.is(f.id) {
+		if !ours && r.Properties.Frontend.Is(f.id) {
 			c.refuse(f.at+".name", f.file.Name, "the load balancer has a frontend of this name with another address, and the rule "+r.Name+
 				" of somebody else uses it", "choose another name, or correct the address")
 			return
@@ -234,7 +227,7 @@ func (c *compilation) checkFloating(r *balanceRule) {
 }
 
 func (c *compilation) checkSubnet(f *frontend, id pair.ResourceID) {
-	subnet, ok := read[subnetDocument](c, id)
+	subnet, ok := read[document.Subnet](c, id)
 	field, value := f.at+".subnet", f.file.Subnet
 	if value == "" {
 		field, value = f.at+".address", f.file.Address.String()
@@ -243,9 +236,9 @@ func (c *compilation) checkSubnet(f *frontend, id pair.ResourceID) {
 		c.refuse(field, value, "there is no subnet "+id.Name()+" in the units' network", "name one that exists")
 		return
 	}
-	inside := slices.ContainsFunc(subnet.prefixes(), func(p netip.Prefix) bool { return p.Contains(f.file.Address) })
-	if len(subnet.prefixes()) > 0 && !inside {
-		c.refuse(f.at+".address", f.file.Address.String(), "it is not in the subnet "+id.Name()+", "+joined(subnet.prefixes()),
+	inside := slices.ContainsFunc(subnet.Prefixes(), func(p netip.Prefix) bool { return p.Contains(f.file.Address) })
+	if len(subnet.Prefixes()) > 0 && !inside {
+		c.refuse(f.at+".address", f.file.Address.String(), "it is not in the subnet "+id.Name()+", "+joined(subnet.Prefixes()),
 			"use a free address of that subnet, or name the right one in subnet")
 	}
 }
@@ -260,7 +253,7 @@ func joined(prefixes []netip.Prefix) string {
 
 func (c *compilation) checkPublicIP(b *balancer, f *frontend) {
 	id := pair.NewResourceID(publicIPOf(c.def, b.doc, f.file))
-	doc, ok := read[publicIPDocument](c, id)
+	doc, ok := read[document.PublicIP](c, id)
 	if !ok {
 		return
 	}
@@ -272,7 +265,7 @@ func (c *compilation) checkPublicIP(b *balancer, f *frontend) {
 	if is6 := strings.EqualFold(doc.Properties.Version, "IPv6"); is6 != f.file.Is6() {
 		c.refuse(f.at+".ipv6", trueOrFalse(f.file.IPv6), "the public IP is an "+ipVersion(is6)+" address", "set ipv6 to "+trueOrFalse(is6))
 	}
-	if user := doc.Properties.UsedBy.id(); user != "" && !strings.HasPrefix(string(user), string(pair.NewResourceID(b.id))+"/") {
+	if user := doc.Properties.UsedBy.Resource(); user != "" && !strings.HasPrefix(string(user), string(pair.NewResourceID(b.id))+"/") {
 		c.refuse(f.at+".publicIP", f.file.PublicIP, "the public IP belongs to "+string(user)+" already", "name another one")
 	}
 }
@@ -286,18 +279,18 @@ func trueOrFalse(b bool) string {
 
 // stranger names a member of a pool that is none of the units' interfaces and
 // addresses, if there is one.
-func (c *compilation) stranger(p poolPart) string {
+func (c *compilation) stranger(p document.Pool) string {
 	for _, ref := range p.Configurations {
 		if !c.hasInterface(ref) {
-			return "interface " + pair.NewResourceID(upTo(ref.ID, "ipConfigurations")).Name()
+			return "interface " + pair.NewResourceID(document.UpTo(ref.ID, "ipConfigurations")).Name()
 		}
 	}
 	for _, a := range p.Addresses {
 		addr, err := netip.ParseAddr(a.Properties.Address)
 		switch ref := a.Properties.Configuration; {
 		case ref.ID != "" && !c.hasInterface(ref):
-			return "interface " + pair.NewResourceID(upTo(ref.ID, "ipConfigurations")).Name()
-		case ref.ID == "" && err == nil && c.machines[0].nic.holding(addr) == nil && c.machines[1].nic.holding(addr) == nil:
+			return "interface " + pair.NewResourceID(document.UpTo(ref.ID, "ipConfigurations")).Name()
+		case ref.ID == "" && err == nil && c.machines[0].nic.Holding(addr) == nil && c.machines[1].nic.Holding(addr) == nil:
 			return "address " + addr.String()
 		}
 	}
@@ -305,9 +298,9 @@ func (c *compilation) stranger(p poolPart) string {
 }
 
 // hasInterface reports whether an IP configuration is of an interface of a unit.
-func (c *compilation) hasInterface(config reference) bool {
+func (c *compilation) hasInterface(config document.Reference) bool {
 	return slices.ContainsFunc(c.machines[:], func(m machine) bool {
-		return refer(m.vm.Properties.NetworkProfile.NetworkInterfaces, upTo(config.ID, "ipConfigurations"))
+		return document.Refer(m.vm.Properties.NetworkProfile.Interfaces, document.UpTo(config.ID, "ipConfigurations"))
 	})
 }
 
@@ -320,10 +313,10 @@ func (c *compilation) checkPool(b *balancer, p *pool) {
 			"take it out of the pool, or name a pool of the pair's own")
 	}
 	switch {
-	case p.byAddress && p.existing.byInterface():
+	case p.byAddress && p.existing.ByInterface():
 		c.refuse(b.at+".members", "address", "the pool "+p.name+" has members by interface, and a pool has one kind",
 			"set members: interface, or name a new pool")
-	case !p.byAddress && p.existing.byAddress():
+	case !p.byAddress && p.existing.ByAddress():
 		c.refuse(b.at+".members", "interface", "the pool "+p.name+" has members by address, and a pool has one kind",
 			"set members: address, or name a new pool")
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"tandem/internal/balancer/document"
 	"tandem/internal/pair"
 )
 
@@ -45,7 +46,7 @@ func (c *compilation) checkUses() {
 	for _, m := range c.machines {
 		n := 0
 		for _, u := range uses {
-			if slices.ContainsFunc(m.nic.Properties.IPConfigurations, func(config ipConfiguration) bool {
+			if slices.ContainsFunc(m.nic.Properties.Configurations, func(config document.IPConfiguration) bool {
 				return slices.Contains(u.configs, pair.NewResourceID(config.ID))
 			}) {
 				n++
@@ -123,8 +124,8 @@ func (c *compilation) uses() []use {
 	}
 	seen := make(map[pair.ResourceID]bool)
 	for _, m := range c.machines {
-		for _, id := range m.nic.balancers() {
-			if doc, ok := read[balancerDocument](c, id); ok && !c.isOurs(id) && !seen[id] {
+		for _, id := range m.nic.Balancers() {
+			if doc, ok := read[document.LoadBalancer](c, id); ok && !c.isOurs(id) && !seen[id] {
 				seen[id] = true
 				out = append(out, c.othersUses(id, doc, doc.Properties.Rules, doc.Properties.NATRules)...)
 			}
@@ -167,7 +168,7 @@ func (c *compilation) ownUses(b *balancer) []use {
 	return out
 }
 
-func (u *use) leadsTo(config *ipConfiguration) {
+func (u *use) leadsTo(config *document.IPConfiguration) {
 	if config != nil {
 		u.configs = append(u.configs, pair.NewResourceID(config.ID))
 	}
@@ -182,21 +183,21 @@ func (c *compilation) checkAttached(n *natRule) {
 	if c.machines[0].hasConfig(target) || c.machines[1].hasConfig(target) {
 		return
 	}
-	c.refuse(n.at, plain(n.port), "the NAT rule "+n.name+" has this port, and leads to "+upTo(target.ID, "ipConfigurations")+
+	c.refuse(n.at, plain(n.port), "the NAT rule "+n.name+" has this port, and leads to "+document.UpTo(target.ID, "ipConfigurations")+
 		", which is none of the units' interfaces with their addresses", "use another port, or take the rule off that interface")
 }
 
 // othersUses lists existing rules that are not the pair's.
-func (c *compilation) othersUses(id pair.ResourceID, doc *balancerDocument, rules []part[rulePart], nats []part[natPart]) []use {
+func (c *compilation) othersUses(id pair.ResourceID, doc *document.LoadBalancer, rules []document.Part[document.Rule], nats []document.Part[document.NATRule]) []use {
 	var out []use
-	public := slices.ContainsFunc(doc.Properties.Frontends, func(p part[frontendPart]) bool { return p.Properties.public() })
+	public := slices.ContainsFunc(doc.Properties.Frontends, func(p document.Part[document.Frontend]) bool { return p.Properties.Public() })
 	for _, r := range rules {
 		p := r.Properties
 		u := use{
-			what: "rule " + r.Name, balancer: id, public: public, protocol: p.Protocol, frontend: p.Frontend.id(),
+			what: "rule " + r.Name, balancer: id, public: public, protocol: p.Protocol, frontend: p.Frontend.Resource(),
 			low: p.FrontendPort, high: p.FrontendPort, unitPort: p.BackendPort, floating: p.FloatingIP,
 		}
-		for _, pool := range p.pools() {
+		for _, pool := range p.AllPools() {
 			u.configs = append(u.configs, c.membersOf(doc, pool)...)
 		}
 		out = append(out, u)
@@ -204,14 +205,14 @@ func (c *compilation) othersUses(id pair.ResourceID, doc *balancerDocument, rule
 	for _, n := range nats {
 		p := n.Properties
 		u := use{
-			what: "NAT rule " + n.Name, nat: true, balancer: id, public: public, protocol: p.Protocol, frontend: p.Frontend.id(),
+			what: "NAT rule " + n.Name, nat: true, balancer: id, public: public, protocol: p.Protocol, frontend: p.Frontend.Resource(),
 			low: p.FrontendPort, high: p.FrontendPort, unitPort: p.BackendPort, floating: p.FloatingIP,
 		}
 		if p.RangeStart > 0 {
 			u.low, u.high = p.RangeStart, p.RangeEnd
 			u.configs = c.membersOf(doc, p.Pool)
 		} else if p.Configuration.ID != "" {
-			u.configs = ids([]reference{p.Configuration})
+			u.configs = document.IDs([]document.Reference{p.Configuration})
 		}
 		out = append(out, u)
 	}
@@ -220,9 +221,9 @@ func (c *compilation) othersUses(id pair.ResourceID, doc *balancerDocument, rule
 
 // membersOf returns which of the units' IP configurations are in an existing
 // pool, in either way.
-func (c *compilation) membersOf(doc *balancerDocument, pool reference) []pair.ResourceID {
+func (c *compilation) membersOf(doc *document.LoadBalancer, pool document.Reference) []pair.ResourceID {
 	var addresses []netip.Addr
-	if i := slices.IndexFunc(doc.Properties.Pools, named[poolPart](pool.id().Name())); i >= 0 {
+	if i := slices.IndexFunc(doc.Properties.Pools, document.Named[document.Pool](pool.Resource().Name())); i >= 0 {
 		for _, a := range doc.Properties.Pools[i].Properties.Addresses {
 			if addr, err := netip.ParseAddr(a.Properties.Address); err == nil {
 				addresses = append(addresses, addr)
@@ -231,15 +232,15 @@ func (c *compilation) membersOf(doc *balancerDocument, pool reference) []pair.Re
 	}
 	var out []pair.ResourceID
 	for _, m := range c.machines {
-		for _, config := range m.nic.Properties.IPConfigurations {
-			if refer(config.Properties.Pools, pool.ID) || slices.Contains(addresses, config.address()) {
+		for _, config := range m.nic.Properties.Configurations {
+			if document.Refer(config.Properties.Pools, pool.ID) || slices.Contains(addresses, config.Addr()) {
 				out = append(out, pair.NewResourceID(config.ID))
 			}
 		}
 	}
 	for _, b := range c.balancers { // those that will be members
 		for _, p := range b.pools {
-			if !pool.is(p.id) {
+			if !pool.Is(p.id) {
 				continue
 			}
 			for _, m := range c.machines {
@@ -253,13 +254,13 @@ func (c *compilation) membersOf(doc *balancerDocument, pool reference) []pair.Re
 }
 
 // othersRules are the existing rules that are not the pair's.
-func (b *balancer) othersRules() []part[rulePart] {
-	return slices.DeleteFunc(slices.Clone(b.doc.Properties.Rules), func(p part[rulePart]) bool { return b.isOurs(p.Name) })
+func (b *balancer) othersRules() []document.Part[document.Rule] {
+	return slices.DeleteFunc(slices.Clone(b.doc.Properties.Rules), func(p document.Part[document.Rule]) bool { return b.isOurs(p.Name) })
 }
 
 // othersNATRules are the existing NAT rules that are not the pair's.
-func (b *balancer) othersNATRules() []part[natPart] {
-	return slices.DeleteFunc(slices.Clone(b.doc.Properties.NATRules), func(p part[natPart]) bool {
+func (b *balancer) othersNATRules() []document.Part[document.NATRule] {
+	return slices.DeleteFunc(slices.Clone(b.doc.Properties.NATRules), func(p document.Part[document.NATRule]) bool {
 		return slices.ContainsFunc(b.nats, func(n *natRule) bool { return strings.EqualFold(n.name, p.Name) })
 	})
 }

@@ -6,13 +6,14 @@ import (
 	"strings"
 	"time"
 
+	"tandem/internal/balancer/document"
 	"tandem/internal/pair"
 )
 
 // wantBalancer wants all fields of a load balancer.
 func (c *compilation) wantBalancer(b *balancer) {
 	b.shape = &shape{resource: Resource{
-		ID: pair.NewResourceID(b.id), New: blank(c.def.Azure.Location, true, "{}"),
+		ID: pair.NewResourceID(b.id), New: blank(b.id, c.def.Azure.Location, true, "{}"),
 	}}
 	b.shape.expect(4*len(b.frontends) + 5*len(b.pools) + 7 + 12*len(b.rules) + 5*len(b.nats))
 	at := b.shape.properties()
@@ -67,7 +68,7 @@ func (c *compilation) subnetOf(f *frontend) string {
 func (c *compilation) wantPublicIP(id string, ipv6 bool) {
 	c.publicIPs = append(c.publicIPs, &shape{resource: Resource{
 		ID:  pair.NewResourceID(id),
-		New: blank(c.def.Azure.Location, true, `{"publicIPAllocationMethod":"Static","publicIPAddressVersion":"`+ipVersion(ipv6)+`"}`),
+		New: blank(id, c.def.Azure.Location, true, `{"publicIPAllocationMethod":"Static","publicIPAddressVersion":"`+ipVersion(ipv6)+`"}`),
 	}})
 }
 
@@ -93,18 +94,18 @@ func (c *compilation) wantPool(at spot, p *pool) {
 }
 
 // wantAddress wants a unit to be in a pool by its address.
-func (c *compilation) wantAddress(at spot, p *pool, m machine, config *ipConfiguration) {
+func (c *compilation) wantAddress(at spot, p *pool, m machine, config *document.IPConfiguration) {
 	why := "the " + m.role.String() + " unit belongs to the pool " + p.name + ", by its address"
 	name, located := c.def.Units.Of(m.role).VM, p.existing.Network.ID != ""
 	for _, a := range p.existing.Addresses {
-		if addr, err := netip.ParseAddr(a.Properties.Address); err == nil && addr == config.address() {
+		if addr, err := netip.ParseAddr(a.Properties.Address); err == nil && addr == config.Addr() {
 			name, located = a.Name, located || a.Properties.Network.ID != "" || a.Properties.Subnet.ID != ""
 		}
 	}
 	at = at.element("loadBalancerBackendAddresses", name)
-	at.must("ipAddress", config.address().String(), why)
+	at.must("ipAddress", config.Addr().String(), why)
 	if !located {
-		at.refers("virtualNetwork", upTo(config.Properties.Subnet.ID, "subnets"), why)
+		at.refers("virtualNetwork", document.UpTo(config.Properties.Subnet.ID, "subnets"), why)
 	}
 }
 
@@ -114,11 +115,11 @@ func (c *compilation) wantProbe(b *balancer, at spot) string {
 	at = at.element("probes", name)
 	p := b.file.Probe
 	const guide = "the load balancer asks the check port which unit is active (guide 5.3)"
-	at.must("protocol", "Http", guide+"; a standby answers 503, which only HTTP shows")
+	at.must("protocol", "Http", "a standby answers 503, which only HTTP shows (guide 5.3)")
 	at.must("port", c.def.HA.CheckPort, guide)
 	at.must("requestPath", p.Path, guide)
 	at.must("intervalInSeconds", int(time.Duration(p.Interval)/time.Second), guide)
-	at.must("numberOfProbes", p.Threshold, guide+"; the older of two fields for the threshold")
+	at.must("numberOfProbes", p.Threshold, "the older of two fields for the threshold")
 	at.must("probeThreshold", p.Threshold, guide)
 	at.mustUnless("noHealthyBackendsBehavior", "AllProbedDown", "AllProbedDown",
 		"with AllProbedUp both units would get traffic when neither answers 200")
@@ -136,8 +137,8 @@ func (c *compilation) probeName(b *balancer) string {
 		if r.existing == nil {
 			continue
 		}
-		name := r.existing.Properties.Probe.id().Name()
-		i := slices.IndexFunc(probes, named[probePart](name))
+		name := r.existing.Properties.Probe.Resource().Name()
+		i := slices.IndexFunc(probes, document.Named[document.Probe](name))
 		if i < 0 || r.UnitPort() != c.def.HA.CheckPort && len(b.othersOfProbe(name)) > 0 {
 			continue
 		}
@@ -151,11 +152,11 @@ func (c *compilation) probeName(b *balancer) string {
 	if used >= 0 {
 		return probes[used].Name
 	}
-	if i := slices.IndexFunc(probes, named[probePart](c.def.Name+"-check")); i >= 0 {
+	if i := slices.IndexFunc(probes, document.Named[document.Probe](c.def.Name+"-check")); i >= 0 {
 		return probes[i].Name
 	}
 	return ownName(c.def.Name, "check", func(name string) bool {
-		return slices.ContainsFunc(probes, named[probePart](name)) && len(b.othersOfProbe(name)) > 0
+		return slices.ContainsFunc(probes, document.Named[document.Probe](name)) && len(b.othersOfProbe(name)) > 0
 	})
 }
 
@@ -179,7 +180,7 @@ func (b *balancer) byCheckRule(port int) []*balanceRule {
 func (b *balancer) othersOfProbe(name string) []string {
 	var out []string
 	for _, r := range b.doc.Properties.Rules {
-		if strings.EqualFold(r.Properties.Probe.id().Name(), name) && !b.isOurs(r.Name) {
+		if strings.EqualFold(r.Properties.Probe.Resource().Name(), name) && !b.isOurs(r.Name) {
 			out = append(out, r.Name)
 		}
 	}
@@ -197,7 +198,7 @@ func (b *balancer) wantRule(at spot, r *balanceRule, probe string) {
 	at.refers("backendAddressPool", r.pool.id, r.why)
 	if r.existing != nil && len(r.existing.Properties.Pools) > 0 { // said twice, and never differently (azure.md 1.6)
 		for _, other := range r.existing.Properties.Pools {
-			if !other.is(r.pool.id) {
+			if !other.Is(r.pool.id) {
 				at.reference("backendAddressPools", other.ID).gone("a rule sends to one pool")
 			}
 		}
@@ -227,8 +228,8 @@ func distribution(p pair.Persistence) string {
 }
 
 func (b *balancer) hasOutbound(f *frontend) bool {
-	return slices.ContainsFunc(b.doc.Properties.OutboundRules, func(p part[outboundPart]) bool {
-		return refer(p.Properties.Frontends, f.id)
+	return slices.ContainsFunc(b.doc.Properties.OutboundRules, func(p document.Part[document.OutboundRule]) bool {
+		return document.Refer(p.Properties.Frontends, f.id)
 	})
 }
 

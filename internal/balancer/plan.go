@@ -33,7 +33,7 @@ type Step struct {
 	New     json.RawMessage `json:"new,omitempty"`
 	Changes []Change        `json:"changes"`
 	// Hash names what the step does, in 16 hexadecimal digits. It does not cover
-	// reasons, nor how the document spells what it compares as the same.
+	// reasons, nor the spelling of what is compared as the same.
 	Hash string `json:"hash"`
 }
 
@@ -148,19 +148,21 @@ func (s Step) hash() string {
 		Changes  []change
 	}{PlanVersion, s.Resource, s.Action.String(), string(s.New), make([]change, 0, len(s.Changes))}
 	for _, c := range s.Changes {
-		canonical.Changes = append(canonical.Changes, change{fold(c.Path), c.compared(), string(c.To)})
+		canonical.Changes = append(canonical.Changes, change{fold(c.Path), c.compared(c.From), c.compared(c.To)})
 	}
 	return digest(canonical)
 }
 
-// compared is what a change is from, in the form in which it is compared.
-func (c Change) compared() string {
-	if c.From == nil {
+// compared is what a change is from or to, in the form in which it is compared:
+// the platform may spell the id of a new resource otherwise than it was asked to,
+// and then a step that refers to it is still the same step.
+func (c Change) compared(value json.RawMessage) string {
+	if value == nil {
 		return ""
 	}
-	t, err := readTree(c.From, nil)
+	t, err := readTree(value, nil)
 	if err != nil {
-		return string(c.From)
+		return string(value)
 	}
 	return string(t.write(nil, 0, c.form()))
 }

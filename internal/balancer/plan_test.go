@@ -50,7 +50,7 @@ func TestTheStoredFormOfAPlan(t *testing.T) {
 	const want = `{
   "v": 1,
   "pair": "p",
-  "hash": "ca2fbfd3053a6c78",
+  "hash": "3cd6a1d3c2a1f75c",
   "steps": [
     {
       "resource": "/made",
@@ -68,7 +68,7 @@ func TestTheStoredFormOfAPlan(t *testing.T) {
           "why": "because of l[name=a].b"
         }
       ],
-      "hash": "849b2b167ec98d9d"
+      "hash": "6aba2ccef11f3c30"
     },
     {
       "resource": "/r",
@@ -86,7 +86,7 @@ func TestTheStoredFormOfAPlan(t *testing.T) {
           "why": "because of b"
         }
       ],
-      "hash": "5c2dd7693d2148aa"
+      "hash": "ab2fc4e028970cb0"
     }
   ]
 }`
@@ -142,7 +142,8 @@ func TestWhatAHashCovers(t *testing.T) {
 		{"changes in another order", func(s *Step) { slices.Reverse(s.Changes) }, true},
 		{"another place", func(s *Step) { s.Changes[1].Path = "properties.probes[name=check].properties.ports" }, true},
 		{"another value", func(s *Step) { s.Changes[1].To = raw("8445") }, true},
-		{"another spelling of what is written", func(s *Step) { s.Changes[1].To = raw("8444.0") }, true},
+		{"another spelling of what is written", func(s *Step) { s.Changes[1].To = raw("8444.0") }, false},
+		{"another case of what is written, where case counts", func(s *Step) { s.Changes[0].To = raw(`"/A"`) }, true},
 		{"nothing to write", func(s *Step) { s.Changes[1].To = nil }, true},
 		{"another value before", func(s *Step) { s.Changes[1].From = raw("81") }, true},
 		{"no value before", func(s *Step) { s.Changes[1].From = nil }, true},

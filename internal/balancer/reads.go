@@ -1,10 +1,9 @@
 package balancer
 
 import (
-	"net/netip"
-	"slices"
 	"strings"
 
+	"tandem/internal/balancer/document"
 	"tandem/internal/pair"
 )
 
@@ -48,7 +47,7 @@ func (r *reading) want(id pair.ResourceID) {
 func (r *reading) loadBalancer(def *pair.Definition, lb pair.LoadBalancer) {
 	id := def.LoadBalancerID(lb.Name)
 	r.want(id)
-	doc, seen := look[balancerDocument](r.views, id)
+	doc, seen := look[document.LoadBalancer](r.views, id)
 	if seen == unread {
 		return
 	}
@@ -64,20 +63,20 @@ func (r *reading) loadBalancer(def *pair.Definition, lb pair.LoadBalancer) {
 // groups, and the other load balancers that it is behind.
 func (r *reading) machine(def *pair.Definition, role pair.Role) {
 	r.want(def.VMID(role))
-	vm, _ := look[vmDocument](r.views, def.VMID(role))
-	for _, ref := range vm.Properties.NetworkProfile.NetworkInterfaces {
-		r.want(ref.id())
-		nic, _ := look[nicDocument](r.views, ref.id())
-		config := nic.holding(def.Units.Of(role).Address)
+	vm, _ := look[document.VM](r.views, def.VMID(role))
+	for _, ref := range vm.Properties.NetworkProfile.Interfaces {
+		r.want(ref.Resource())
+		nic, _ := look[document.Interface](r.views, ref.Resource())
+		config := nic.Holding(def.Units.Of(role).Address)
 		if config == nil {
 			continue
 		}
-		r.want(nic.Properties.NetworkSecurityGroup.id())
-		r.want(config.Properties.Subnet.id())
-		subnet, _ := look[subnetDocument](r.views, config.Properties.Subnet.id())
-		r.want(subnet.Properties.NetworkSecurityGroup.id())
+		r.want(nic.Properties.SecurityGroup.Resource())
+		r.want(config.Properties.Subnet.Resource())
+		subnet, _ := look[document.Subnet](r.views, config.Properties.Subnet.Resource())
+		r.want(subnet.Properties.SecurityGroup.Resource())
 		r.namedSubnets(def, config.Properties.Subnet.ID)
-		for _, other := range nic.balancers() {
+		for _, other := range nic.Balancers() {
 			r.want(other)
 		}
 	}
@@ -137,132 +136,7 @@ func look[T any](v *views, id pair.ResourceID) (*T, sight) {
 	return doc, there
 }
 
-// reference is how a document names another resource, or a part of one.
-type reference struct {
-	ID string `json:"id"`
-}
-
-func (r reference) id() pair.ResourceID { return pair.NewResourceID(r.ID) }
-
-// is reports whether the reference is to the resource. Azure compares ids
-// without regard to case.
-func (r reference) is(id string) bool { return r.ID != "" && strings.EqualFold(r.ID, id) }
-
-// refer reports whether one of the references is to the resource.
-func refer(refs []reference, id string) bool {
-	return slices.ContainsFunc(refs, func(r reference) bool { return r.is(id) })
-}
-
-// ids returns the ids of a list of references, in the form in which ids are compared.
-func ids(refs []reference) []pair.ResourceID {
-	out := make([]pair.ResourceID, len(refs))
-	for i, r := range refs {
-		out[i] = r.id()
-	}
-	return out
-}
-
-// upTo returns the part of an id before a kind of child, and the id itself where
-// it has none: …/loadbalancers/ilb/backendaddresspools/p → …/loadbalancers/ilb.
-func upTo(id, child string) string {
-	if i := strings.Index(strings.ToLower(id), "/"+strings.ToLower(child)+"/"); i >= 0 {
-		return id[:i]
-	}
-	return id
-}
-
 // sibling returns the id of another resource of the same kind and parent.
 func sibling(id, name string) string {
 	return id[:strings.LastIndexByte(id, '/')+1] + name
-}
-
-// vmDocument is what matters here of a virtual machine.
-type vmDocument struct {
-	Location   string   `json:"location"`
-	Zones      []string `json:"zones"`
-	Properties struct {
-		AvailabilitySet reference `json:"availabilitySet"`
-		NetworkProfile  struct {
-			NetworkInterfaces []reference `json:"networkInterfaces"`
-		} `json:"networkProfile"`
-	} `json:"properties"`
-}
-
-// nicDocument is what matters here of a network interface.
-type nicDocument struct {
-	ID         string `json:"id"`
-	Properties struct {
-		IPConfigurations     []ipConfiguration `json:"ipConfigurations"`
-		NetworkSecurityGroup reference         `json:"networkSecurityGroup"`
-	} `json:"properties"`
-}
-
-// ipConfiguration is one address of an interface, and what it belongs to.
-type ipConfiguration struct {
-	ID         string `json:"id"`
-	Name       string `json:"name"`
-	Properties struct {
-		Address        string      `json:"privateIPAddress"`
-		Primary        bool        `json:"primary"`
-		Subnet         reference   `json:"subnet"`
-		Pools          []reference `json:"loadBalancerBackendAddressPools"`
-		NATRules       []reference `json:"loadBalancerInboundNatRules"`
-		SecurityGroups []reference `json:"applicationSecurityGroups"`
-	} `json:"properties"`
-}
-
-// address returns the configuration's address, and an invalid one where it is
-// none, such as a block of addresses.
-func (c *ipConfiguration) address() netip.Addr {
-	a, err := netip.ParseAddr(c.Properties.Address)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return a
-}
-
-// holding returns the configuration that has an address, or nil.
-func (n *nicDocument) holding(a netip.Addr) *ipConfiguration {
-	for i := range n.Properties.IPConfigurations {
-		if c := &n.Properties.IPConfigurations[i]; a.IsValid() && c.address() == a {
-			return c
-		}
-	}
-	return nil
-}
-
-// balancers returns the load balancers that the interface is behind.
-func (n *nicDocument) balancers() []pair.ResourceID {
-	var out []pair.ResourceID
-	for _, c := range n.Properties.IPConfigurations {
-		for _, ref := range c.Properties.Pools {
-			out = append(out, pair.NewResourceID(upTo(ref.ID, "backendAddressPools")))
-		}
-		for _, ref := range c.Properties.NATRules {
-			out = append(out, pair.NewResourceID(upTo(ref.ID, "inboundNatRules")))
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-// subnetDocument is what matters here of a subnet.
-type subnetDocument struct {
-	ID         string `json:"id"`
-	Properties struct {
-		AddressPrefix        string    `json:"addressPrefix"`
-		AddressPrefixes      []string  `json:"addressPrefixes"`
-		NetworkSecurityGroup reference `json:"networkSecurityGroup"`
-	} `json:"properties"`
-}
-
-// prefixes returns the subnet's networks, of both address families.
-func (s *subnetDocument) prefixes() []netip.Prefix {
-	var out []netip.Prefix
-	for _, text := range append([]string{s.Properties.AddressPrefix}, s.Properties.AddressPrefixes...) {
-		if p, err := netip.ParsePrefix(text); err == nil && !slices.Contains(out, p.Masked()) {
-			out = append(out, p.Masked())
-		}
-	}
-	return out
 }

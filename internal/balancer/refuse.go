@@ -1,11 +1,5 @@
 package balancer
 
-import (
-	"strings"
-
-	"tandem/internal/pair"
-)
-
 // Refusal is one reason why a pair cannot be built as its file says. Nothing is
 // written while there is one: Azure would refuse the write, or would take it and
 // leave a pair that does not work.
@@ -33,25 +27,5 @@ func (c *compilation) refuse(field, value, why, wayOut string) {
 	if !c.said[r] {
 		c.said[r] = true
 		c.refusals = append(c.refusals, r)
-	}
-}
-
-// resourceName names a resource for a person, in the words of the portal.
-func resourceName(id pair.ResourceID) string {
-	parts := strings.Split(string(id), "/")
-	if len(parts) < 2 {
-		return string(id)
-	}
-	return kindWord(parts[len(parts)-2]) + " " + parts[len(parts)-1]
-}
-
-func kindWord(kind string) string {
-	switch kind {
-	case "networksecuritygroups":
-		return "security group"
-	case "loadbalancers":
-		return "load balancer"
-	default:
-		return kind
 	}
 }

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
-
-	"tandem/internal/pair"
 )
 
 const (
@@ -64,7 +62,7 @@ func (r *renderer) step(s Step) {
 	if s.Action == Create {
 		mark, done = "+", "created"
 	}
-	r.line(0, "%s %s will be %s", mark, printable(title(s.Resource)), done)
+	r.line(0, "%s %s will be %s", mark, printable(s.Resource.Title()), done)
 	r.line(1, "%s", printable(string(s.Resource)))
 	if s.New != nil {
 		r.leaves(1, s.New)
@@ -72,24 +70,6 @@ func (r *renderer) step(s Step) {
 	for _, c := range s.Changes {
 		r.change(c)
 	}
-}
-
-// title is what people call a resource.
-func title(id pair.ResourceID) string {
-	parts := strings.Split(string(id), "/")
-	if len(parts) < 2 {
-		return string(id)
-	}
-	kind := parts[len(parts)-2]
-	switch strings.ToLower(kind) {
-	case "loadbalancers":
-		kind = "load balancer"
-	case "networksecuritygroups":
-		kind = "security group"
-	case "networkinterfaces":
-		kind = "interface"
-	}
-	return kind + " " + id.Name()
 }
 
 func (r *renderer) change(c Change) {

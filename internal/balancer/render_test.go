@@ -15,7 +15,7 @@ func TestRender(t *testing.T) {
 	if err := Render(&b, plan); err != nil {
 		t.Fatal(err)
 	}
-	want := `edge-weu: plan 19342949a23f22ac
+	want := `edge-weu: plan d8dce4b85ff0b939
 
 + security group nsg-edge will be created
     /subscriptions/00000000-0000-0000-0000-000000000001/resourcegroups/rg-edge/providers/microsoft.network/networksecuritygroups/nsg-edge

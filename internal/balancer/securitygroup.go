@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"tandem/internal/balancer/document"
 	"tandem/internal/pair"
 )
 
@@ -127,7 +128,7 @@ func (c *compilation) floatingTo(b *balancer, r *balanceRule) (to []netip.Addr, 
 	if r.frontend.file.PublicIP == "" {
 		return []netip.Addr{r.frontend.file.Address}, false
 	}
-	doc, _ := read[publicIPDocument](c, pair.NewResourceID(publicIPOf(c.def, b.doc, r.frontend.file)))
+	doc, _ := read[document.PublicIP](c, pair.NewResourceID(publicIPOf(c.def, b.doc, r.frontend.file)))
 	if a, err := netip.ParseAddr(doc.Properties.Address); err == nil {
 		return []netip.Addr{a}, false
 	}
@@ -215,7 +216,7 @@ func (t traffic) String() string {
 
 // groupID is the id of the pair's security group as Azure spells it, or will.
 func (c *compilation) groupID() string {
-	if doc, ok := read[groupDocument](c, c.def.SecurityGroupID()); ok && doc.ID != "" {
+	if doc, ok := read[document.SecurityGroup](c, c.def.SecurityGroupID()); ok && doc.ID != "" {
 		return doc.ID
 	}
 	return spelledID(c.def, "networkSecurityGroups", c.def.SecurityGroup.Name)
@@ -228,7 +229,7 @@ func (c *compilation) compileSecurityGroup() {
 	var own pair.ResourceID
 	if c.def.SecurityGroup.Name != "" {
 		own = c.def.SecurityGroupID()
-		doc, _ := read[groupDocument](c, own)
+		doc, _ := read[document.SecurityGroup](c, own)
 		c.wantGroup(known, doc, needs)
 	}
 	for _, m := range c.machines {
@@ -251,13 +252,13 @@ func (c *compilation) compileSecurityGroup() {
 func (c *compilation) newTags() tags {
 	var subnets []netip.Prefix
 	for _, m := range c.machines {
-		subnets = append(subnets, m.subnet.prefixes()...)
+		subnets = append(subnets, m.subnet.Prefixes()...)
 	}
 	t := newTags(subnets)
 	for _, m := range c.machines {
-		for _, config := range m.nic.Properties.IPConfigurations {
-			for _, id := range ids(config.Properties.SecurityGroups) {
-				if a := config.address(); a.IsValid() {
+		for _, config := range m.nic.Properties.Configurations {
+			for _, id := range document.IDs(config.Properties.SecurityGroups) {
+				if a := config.Addr(); a.IsValid() {
 					t.members[id] = append(t.members[id], single(a))
 				}
 			}
@@ -279,15 +280,15 @@ func (c *compilation) checkNoGroup(m machine) {
 // checkOtherGroup refuses a group of somebody else that denies what the pair
 // needs.
 func (c *compilation) checkOtherGroup(known tags, id pair.ResourceID, m machine, needs []need) {
-	doc, ok := read[groupDocument](c, id)
+	doc, ok := read[document.SecurityGroup](c, id)
 	if !ok {
-		c.refuse(resourceName(id), "not there", "the "+m.role.String()+" unit's traffic goes through it, and it could not be read", "read the pair again")
+		c.refuse(id.Title(), "not there", "the "+m.role.String()+" unit's traffic goes through it, and it could not be read", "read the pair again")
 		return
 	}
-	g := known.newGroup(id, doc.rules(func(ruleOfGroup) bool { return true }))
+	g := known.newGroup(id, rulesOf(doc, func(ruleOfGroup) bool { return true }))
 	for _, n := range needs {
 		if t, v, denied := c.denied(g, n, m); denied {
-			c.refuse(resourceName(id), v.rule.String(), "it denies "+t.String()+": "+n.why+wanting(n)+"; every group that looks at a unit's traffic must let it through, "+
+			c.refuse(id.Title(), v.rule.String(), "it denies "+t.String()+": "+n.why+wanting(n)+"; every group that looks at a unit's traffic must let it through, "+
 				"and Tandem writes to the one in securityGroup.name only", v.rule.wayOut(id))
 		}
 	}
@@ -324,8 +325,8 @@ func (c *compilation) denied(g group, n need, m machine) (traffic, verdict, bool
 	return traffic{}, verdict{}, false
 }
 
-// rules returns the group's rules that are kept, and then the default ones.
-func (d *groupDocument) rules(keep func(ruleOfGroup) bool) []ruleOfGroup {
+// rulesOf returns the group's rules that are kept, and then the default ones.
+func rulesOf(d *document.SecurityGroup, keep func(ruleOfGroup) bool) []ruleOfGroup {
 	var out []ruleOfGroup
 	for _, r := range d.Properties.Rules {
 		if keep(r) {

@@ -5,12 +5,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"tandem/internal/balancer/document"
 )
 
 // groupWriter gives the pair's rules of its group their numbers.
 type groupWriter struct {
 	c       *compilation
-	doc     *groupDocument
+	doc     *document.SecurityGroup
 	prefix  string
 	others  group // without the pair's rules
 	taken   map[numbered]bool
@@ -26,13 +28,13 @@ type numbered struct {
 
 // wantGroup wants one rule for each need and address family. Rules of the pair
 // that nothing needs any more are wanted gone; those of others stay.
-func (c *compilation) wantGroup(known tags, doc *groupDocument, needs []need) {
-	c.group = &shape{resource: Resource{ID: c.def.SecurityGroupID(), New: blank(c.def.Azure.Location, false, "{}")}}
+func (c *compilation) wantGroup(known tags, doc *document.SecurityGroup, needs []need) {
+	c.group = &shape{resource: Resource{ID: c.def.SecurityGroupID(), New: blank(c.groupID(), c.def.Azure.Location, false, "{}")}}
 	w := groupWriter{
 		c: c, doc: doc, prefix: prefixOfRules(c.def.Name), at: c.group.properties(),
 		taken: make(map[numbered]bool), written: make(map[string]bool),
 	}
-	w.others = known.newGroup(c.group.resource.ID, doc.rules(func(r ruleOfGroup) bool { return !w.isOurs(r) }))
+	w.others = known.newGroup(c.group.resource.ID, rulesOf(doc, func(r ruleOfGroup) bool { return !w.isOurs(r) }))
 	for _, n := range c.partnerOut() {
 		if limit, _ := w.limit(n, false); limit <= lastPriority {
 			needs = append(slices.Clip(needs), n)
@@ -151,7 +153,7 @@ func (w *groupWriter) limit(n need, ipv6 bool) (int, groupRule) {
 func (w *groupWriter) number(rules []*wantedRule) {
 	for _, r := range w.doc.Properties.Rules {
 		if !w.isOurs(r) {
-			w.taken[numbered{!r.inbound(), r.Properties.Priority}] = true
+			w.taken[numbered{!r.Properties.Inbound(), r.Properties.Priority}] = true
 		}
 	}
 	for _, r := range rules {
@@ -194,7 +196,7 @@ func (w *groupWriter) free(r *wantedRule) int {
 		why += " below the " + r.before.String() + ", which denies it: " + r.why
 		wayOut = "change that rule, or give it a higher number than " + strconv.Itoa(r.before.priority)
 	}
-	w.c.refuse(resourceName(w.c.group.resource.ID), r.before.String(), why, wayOut)
+	w.c.refuse(w.c.group.resource.ID.Title(), r.before.String(), why, wayOut)
 	return 0
 }
 
@@ -238,7 +240,7 @@ func texts(ports []int) []string {
 // addresses wants a place of a security rule to have networks, or a word where
 // there are none. What says the same in another spelling stays.
 func (p spot) addresses(name, one string, several []string, word string, networks []netip.Prefix, why string) {
-	if stands := both(one, several); len(networks) > 0 && slices.Equal(networksOf(stands), networks) {
+	if stands := document.Both(one, several); len(networks) > 0 && slices.Equal(networksOf(stands), networks) {
 		p.oneOrSeveral(name, "", stands, why)
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"tandem/internal/balancer/document"
 	"tandem/internal/pair"
 )
 
@@ -28,7 +29,7 @@ func TestAViewIsOfTheTypesThatADocumentHas(t *testing.T) {
 		{"nothing is none", ``, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var doc groupDocument
+			var doc document.SecurityGroup
 			err := newViewer().view([]byte(tt.doc), &doc)
 			if (err == nil) != tt.ok || err != nil && !errors.Is(err, pair.ErrUnreadable) {
 				t.Errorf("got %v, want it to be read: %t", err, tt.ok)
@@ -53,8 +54,8 @@ func FuzzView(f *testing.F) {
 			return // encoding/json replaces what is no text, and adds up what comes twice
 		}
 		for _, kind := range []func() any{
-			func() any { return new(groupDocument) }, func() any { return new(balancerDocument) }, func() any { return new(vmDocument) },
-			func() any { return new(nicDocument) }, func() any { return new(subnetDocument) }, func() any { return new(publicIPDocument) },
+			func() any { return new(document.SecurityGroup) }, func() any { return new(document.LoadBalancer) }, func() any { return new(document.VM) },
+			func() any { return new(document.Interface) }, func() any { return new(document.Subnet) }, func() any { return new(document.PublicIP) },
 		} {
 			got, want := kind(), kind()
 			gotErr, wantErr := newViewer().view(raw, got), json.Unmarshal(raw, want)

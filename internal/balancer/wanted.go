@@ -199,9 +199,11 @@ func scalar(v any) json.RawMessage {
 	}
 }
 
-// blank is the document to begin with: what is only said at creation.
-func blank(location string, standard bool, properties string) json.RawMessage {
-	out := append([]byte(`{"location":`), scalar(location)...)
+// blank is the document to begin with: what is only said at creation. Its id
+// spells the new resource's name as the pair file does.
+func blank(id, location string, standard bool, properties string) json.RawMessage {
+	out := append([]byte(`{"id":`), scalar(id)...)
+	out = append(append(out, `,"location":`...), scalar(location)...)
 	if standard {
 		out = append(out, `,"sku":{"name":"Standard","tier":"Regional"}`...)
 	}

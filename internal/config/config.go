@@ -53,6 +53,8 @@ type Config struct {
 	Store   StoreKind `setting:"TANDEM_STORE" default:"azure" words:"azure embedded" meaning:"Where state is kept. azure is Table Storage and queues; embedded is the memory of this process, for trying out, and is gone when it ends."`
 	Storage Storage
 
+	Backups string `setting:"TANDEM_BACKUPS" form:"container" meaning:"Where backups of the units are kept: the name of a container in the account of Tandem's state, or the https address of a container in any account, which is opened with the managed identity. The container must exist; the identity needs Storage Blob Data Contributor on it, and nobody else should read it, because backups hold the units' secrets. Unset means that none can be taken; with TANDEM_STORE=embedded they are kept in memory, whatever this says."`
+
 	TopicEndpoint string `setting:"TANDEM_TOPIC_ENDPOINT" form:"https" meaning:"Address of the Event Grid topic that is told what happened to the pairs. Unset means that nobody is told."`
 	TopicKey      Secret `setting:"TANDEM_TOPIC_KEY" meaning:"Access key of that topic. Unset means that the managed identity is used, which is better where the cloud allows it."`
 
@@ -86,6 +88,9 @@ type Storage struct {
 	// TableURL and QueueURL are the account's addresses, without a slash at
 	// the end, when it is reached with an identity.
 	TableURL, QueueURL string
+	// Backups is the container for backups: its address, or its name in the account of
+	// Connection; empty for none.
+	Backups string
 	// ClientID is the user-assigned identity for the account, empty for the
 	// system-assigned one.
 	ClientID string

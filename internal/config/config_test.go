@@ -94,6 +94,9 @@ func TestLoadReadsEverySetting(t *testing.T) {
 	}
 }
 
+// container is what TANDEM_BACKUPS may hold.
+const container = "the name of a container (3 to 63 lower-case letters, digits and single dashes), or its https address, such as https://ACCOUNT.blob.core.windows.net/CONTAINER"
+
 func TestLoadRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -151,6 +154,22 @@ func TestLoadRefuses(t *testing.T) {
 		{
 			"Resource Manager's address ends with its host", "TANDEM_CLOUD=custom\nTANDEM_ARM_ENDPOINT=https://arm.example/x",
 			`setting TANDEM_ARM_ENDPOINT: "https://arm.example/x": expected an https address with nothing behind the host`,
+		},
+		{
+			"a container has a name", "TANDEM_BACKUPS=Backups",
+			`setting TANDEM_BACKUPS: "Backups": expected ` + container,
+		},
+		{
+			"which has no two dashes in a row", "TANDEM_BACKUPS=back--ups",
+			`setting TANDEM_BACKUPS: "back--ups": expected ` + container,
+		},
+		{
+			"the address of a container has one", "TANDEM_BACKUPS=https://safe.blob.core.windows.net/a/b",
+			`setting TANDEM_BACKUPS: "https://safe.blob.core.windows.net/a/b": expected ` + container,
+		},
+		{
+			"and a token goes to https only", "TANDEM_BACKUPS=http://safe.blob.core.windows.net/backups",
+			`setting TANDEM_BACKUPS: "http://safe.blob.core.windows.net/backups": expected ` + container,
 		},
 		{
 			"an id is a UUID", "TANDEM_CLIENT_ID=me",
@@ -271,6 +290,33 @@ func TestStorage(t *testing.T) {
 			config.Storage{Connection: "TableEndpoint=https://t.example;QueueEndpoint=https://q.example;SharedAccessSignature=sv=1&sig=x"},
 			"",
 		},
+		{
+			"a container for backups is one of the account of the state",
+			[]string{"TANDEM_STORAGE=" + connection, "TANDEM_BACKUPS=tandem-backups"},
+			config.Storage{Connection: connection, Backups: "tandem-backups"},
+			"",
+		},
+		{
+			"also where that is reached with an identity",
+			[]string{"AzureWebJobsStorage__accountName=acct", "TANDEM_BACKUPS=tandem-backups"},
+			config.Storage{TableURL: "https://acct.table.core.windows.net", QueueURL: "https://acct.queue.core.windows.net", Backups: "https://acct.blob.core.windows.net/tandem-backups"},
+			"",
+		},
+		{
+			"or one of any account, by its address",
+			[]string{"TANDEM_STORAGE=" + connection, "TANDEM_BACKUPS=https://safe.blob.core.windows.net/backups"},
+			config.Storage{Connection: connection, Backups: "https://safe.blob.core.windows.net/backups"},
+			"",
+		},
+		{
+			"in a custom cloud the address of the blobs must be given",
+			[]string{
+				"AzureWebJobsStorage__accountName=acct", "AzureWebJobsStorage__queueServiceUri=https://q.example", "AzureWebJobsStorage__tableServiceUri=https://t.example",
+				"TANDEM_CLOUD=custom", "TANDEM_ARM_ENDPOINT=https://arm.example", "TANDEM_BACKUPS=backups",
+			},
+			config.Storage{},
+			"setting AzureWebJobsStorage__blobServiceUri: unset",
+		},
 		{"the embedded store needs no account", []string{"TANDEM_STORE=embedded", "AzureWebJobsStorage=" + connection}, config.Storage{}, ""},
 		{"the other store needs one", nil, config.Storage{}, "setting TANDEM_STORAGE: unset"},
 		{
@@ -323,7 +369,7 @@ func TestDevelopmentStorageIsWrittenOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{"AccountName=devstoreaccount1;", "QueueEndpoint=http://127.0.0.1:10001/", "TableEndpoint=http://127.0.0.1:10002/"} {
+	for _, part := range []string{"AccountName=devstoreaccount1;", "BlobEndpoint=http://127.0.0.1:10000/", "QueueEndpoint=http://127.0.0.1:10001/", "TableEndpoint=http://127.0.0.1:10002/"} {
 		if !strings.Contains(got.Storage.Connection.Reveal(), part) {
 			t.Errorf("the connection string lacks %s", part)
 		}

@@ -42,6 +42,7 @@ type hostStorage struct {
 	AccountName string `setting:"AzureWebJobsStorage__accountName" form:"account" meaning:"Name of that account when it is reached with an identity."`
 	TableURL    string `setting:"AzureWebJobsStorage__tableServiceUri" form:"https" meaning:"Address of its tables, needed in a custom cloud."`
 	QueueURL    string `setting:"AzureWebJobsStorage__queueServiceUri" form:"https" meaning:"Address of its queues, needed in a custom cloud."`
+	BlobURL     string `setting:"AzureWebJobsStorage__blobServiceUri" form:"https" meaning:"Address of its blobs, needed in a custom cloud where TANDEM_BACKUPS names a container in it."`
 	ClientID    string `setting:"AzureWebJobsStorage__clientId" form:"uuid" meaning:"Client id of the user-assigned identity for it. Unset means TANDEM_CLIENT_ID."`
 }
 
@@ -330,7 +331,11 @@ var forms = map[string]form{
 	"server":   {"an address with https, or with http on this machine or where no key is sent, without user, query and fragment", isServer},
 	"loopback": {"a loopback address with a port, such as 127.0.0.1:7071", isLoopback},
 	"subnets":  {"networks in CIDR form, separated by commas, such as 10.0.8.0/26", nil}, // Subnets reads itself
-	"account":  {"the name of a storage account: 3 to 24 lower-case letters and digits", regexp.MustCompile(`^[a-z0-9]{3,24}$`).MatchString},
+	"container": {
+		"the name of a container (3 to 63 lower-case letters, digits and single dashes), or its https address, such as https://ACCOUNT.blob.core.windows.net/CONTAINER",
+		isContainer,
+	},
+	"account": {"the name of a storage account: 3 to 24 lower-case letters and digits", regexp.MustCompile(`^[a-z0-9]{3,24}$`).MatchString},
 }
 
 // isHTTPS reports whether the text is an address to which a token may be sent.
@@ -346,6 +351,18 @@ func isPlain(u *url.URL) bool {
 func isOrigin(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && strings.Trim(u.Path, "/") == ""
+}
+
+var containerName = regexp.MustCompile(`^[a-z0-9](-?[a-z0-9]){2,62}$`)
+
+// isContainer reports whether the text names a container: by its name, or by an
+// address to which a token may be sent.
+func isContainer(s string) bool {
+	u, err := url.Parse(s)
+	if err == nil && u.Scheme != "" {
+		return isHTTPS(s) && containerName.MatchString(strings.TrimPrefix(u.Path, "/"))
+	}
+	return len(s) <= 63 && containerName.MatchString(s)
 }
 
 // isServer leaves it to internal/api's client, which knows the flags too, where a

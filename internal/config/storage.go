@@ -10,6 +10,7 @@ const developmentStorage = "UseDevelopmentStorage=true"
 // are the same in every Azurite of the world, so they are no secret.
 const azurite = "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;" +
 	"AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;" +
+	"BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1;" +
 	"QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1;TableEndpoint=http://127.0.0.1:10002/devstoreaccount1;"
 
 // storage finds the account for our state: the one of TANDEM_STORAGE, or else
@@ -23,9 +24,9 @@ func (l *loader) storage(s settings) Storage {
 	case l.wrong["TANDEM_STORAGE"] || l.wrong["AzureWebJobsStorage"] || l.wrong["AzureWebJobsStorage__accountName"]:
 		return Storage{}
 	case s.Config.Storage.Connection != "":
-		return Storage{Connection: l.connection("TANDEM_STORAGE", s.Config.Storage.Connection)}
+		return Storage{Connection: l.connection("TANDEM_STORAGE", s.Config.Storage.Connection), Backups: s.Config.Backups}
 	case h.Connection != "":
-		return Storage{Connection: l.connection("AzureWebJobsStorage", h.Connection)}
+		return Storage{Connection: l.connection("AzureWebJobsStorage", h.Connection), Backups: s.Config.Backups}
 	case h.AccountName == "" && h.TableURL == "" && h.QueueURL == "":
 		l.mistake("TANDEM_STORAGE", "unset", "a connection string, or the host's storage in AzureWebJobsStorage or AzureWebJobsStorage__accountName")
 		return Storage{}
@@ -33,6 +34,7 @@ func (l *loader) storage(s settings) Storage {
 		return Storage{
 			TableURL: l.endpoint("AzureWebJobsStorage__tableServiceUri", h.TableURL, "table", s),
 			QueueURL: l.endpoint("AzureWebJobsStorage__queueServiceUri", h.QueueURL, "queue", s),
+			Backups:  l.backups(s),
 			ClientID: identity,
 		}
 	}
@@ -70,4 +72,14 @@ func (l *loader) endpoint(setting, set, service string, s settings) string {
 		l.mistake(setting, "unset", "the address of the account's "+service+" service, because it does not follow from the other settings")
 	}
 	return ""
+}
+
+// backups returns the address of the container for backups in an account that is
+// reached with an identity.
+func (l *loader) backups(s settings) string {
+	name := s.Config.Backups
+	if name == "" || strings.Contains(name, "://") || !l.fine("TANDEM_BACKUPS") {
+		return name
+	}
+	return l.endpoint("AzureWebJobsStorage__blobServiceUri", s.Host.BlobURL, "blob", s) + "/" + name
 }

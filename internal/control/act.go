@@ -109,6 +109,10 @@ func executorOf(kind pair.IntentKind) (e executor, known bool) {
 		return executor{run: (*pass).move, guard: (*pass).nothingAgainst, lever: pair.LeverMove, done: moves}, true
 	case pair.IntentConfigure:
 		return executor{run: (*pass).configure, guard: (*pass).configureAllowed, lever: pair.LeverJob, waits: true}, true
+	case pair.IntentBackup:
+		return executor{run: (*pass).backUp, guard: (*pass).backupAllowed, done: saved}, true
+	case pair.IntentRestore:
+		return executor{run: (*pass).restore, guard: (*pass).restoreAllowed, lever: pair.LeverJob, done: wasRestored, waits: true}, true
 	case pair.IntentRestart:
 		return executor{run: (*pass).restartVM, guard: (*pass).restartAllowed, lever: pair.LeverRestart, done: powered, waits: true}, true
 	default:
@@ -613,6 +617,7 @@ func (p *pass) abandon(ctx context.Context, i pair.Intent, why error) error {
 			}
 		}
 	}
+	p.unsaved(&rec, i, why)
 	i.State, i.LastErr = pair.IntentAbandoned, why.Error()
 	if i.Kind == pair.IntentRepair {
 		return p.closeAll(ctx, i, rec, p.unrepaired(&rec, why))

@@ -93,6 +93,10 @@ type Options struct {
 	// is how; nil refuses.
 	Jobs  Jobs
 	Works Works
+	// Backups is where backups are kept, and Copies takes and restores them; nil
+	// refuses.
+	Backups Backups
+	Copies  Copies
 	// Surroundings is what neither the pair file nor Azure tells.
 	Surroundings balancer.Surroundings
 	Log          *slog.Logger
@@ -116,8 +120,9 @@ type Options struct {
 // exclude each other by the store's lease, also between processes.
 type Controller struct {
 	Options
-	turns turns
-	seats chan struct{} // one is taken by each pass of a sweep
+	turns  turns
+	seats  chan struct{} // one is taken by each pass of a sweep
+	saving chan struct{} // and one by each pass that takes a backup
 
 	vigil  vigil
 	quiet  *rate.Limiter // of readings of quiet pairs' load balancers
@@ -231,6 +236,7 @@ func New(o Options) (*Controller, error) {
 		quiet:  rate.NewLimiter(quietReads/60.0, quietReads),
 		writes: rate.NewLimiter(writesPerSecond, writeBurst),
 		turns:  turns{taken: map[string]*turn{}}, seats: make(chan struct{}, sweptAtOnce),
+		saving: make(chan struct{}, savedAtOnce),
 	}, nil
 }
 

@@ -135,7 +135,7 @@ func (p *pass) guardedBy() string {
 // drift compares what was read with the pair file. Nil means that it could not be
 // read, which says nothing about it.
 func (p *pass) drift(ctx context.Context) *pair.Drift {
-	plan, refusals, err := p.Plan(ctx, p.snap.Definition)
+	plan, refusals, err := p.plan(ctx)
 	if p.throttle(ranked(ctx, pair.RankRepair), err) {
 		p.guardLater()
 		p.Log.InfoContext(ctx, "the pair is compared with its file when there is room for it", "pair", p.name, "error", err.Error())
@@ -182,6 +182,24 @@ func driftStep(d pair.Definition, s balancer.Step) pair.DriftStep {
 // it reads can wait: pair.ErrThrottled says that the requests of the subscription
 // are spent.
 func (c *Controller) Plan(ctx context.Context, d pair.Definition) (balancer.Plan, []balancer.Refusal, error) {
+	return c.plan(ctx, d, c.Surroundings)
+}
+
+// plan is Plan with what the units of this look say of themselves. A person who
+// plans for a file gets it without: to ask the units that a file names would send
+// their secret wherever the file says.
+func (p *pass) plan(ctx context.Context) (balancer.Plan, []balancer.Refusal, error) {
+	around := p.Surroundings
+	for _, r := range pair.Roles {
+		around.CheckPorts[r.Index()] = p.in.Observation.Unit(r).API.Report.CheckPort
+	}
+	return p.Controller.plan(ctx, p.snap.Definition, around)
+}
+
+// plan compares. Where something has to be written, and a unit has another check
+// port than the file, nothing is: the load balancer may be the one that is right.
+// Where nothing has to be, the situation says it (misconfigured).
+func (c *Controller) plan(ctx context.Context, d pair.Definition, around balancer.Surroundings) (balancer.Plan, []balancer.Refusal, error) {
 	ctx = ranked(ctx, pair.RankRepair)
 	if c.Resources == nil {
 		return balancer.Plan{}, nil, fmt.Errorf("plan pair %s: %w", d.Name, pair.ErrNotFound)
@@ -190,12 +208,18 @@ func (c *Controller) Plan(ctx context.Context, d pair.Definition) (balancer.Plan
 	if err != nil {
 		return balancer.Plan{}, nil, err
 	}
+	var plan balancer.Plan
 	want, refusals := balancer.Compile(&d, w, c.Surroundings)
+	if len(refusals) == 0 {
+		if plan, err = balancer.Compare(want, w); err != nil || plan.Empty() {
+			return plan, nil, err
+		}
+		_, refusals = balancer.Compile(&d, w, around)
+	}
 	if len(refusals) > 0 {
 		return balancer.Plan{V: balancer.PlanVersion, Pair: d.Name}, refusals, nil
 	}
-	plan, err := balancer.Compare(want, w)
-	return plan, nil, err
+	return plan, nil, nil
 }
 
 // readWorld reads what has to be known of Azure to compare a pair with its file,
@@ -265,7 +289,7 @@ func (p *pass) mend(ctx context.Context, i *pair.Intent) (after time.Duration, s
 		return 0, true, nil
 	}
 	if step.Hash != i.Step {
-		return 0, false, fmt.Errorf("%s %s: %w: %w", i.Resource.Kind(), i.Resource.Name(), errMoved, errNeverAgain)
+		return 0, false, fmt.Errorf("%s: %w: %w", i.Resource.Title(), errMoved, errNeverAgain)
 	}
 	doc, etag, err := p.Resources.Read(ctx, i.Resource)
 	if err != nil && !errors.Is(err, pair.ErrNotFound) {
@@ -283,7 +307,7 @@ func (p *pass) mend(ctx context.Context, i *pair.Intent) (after time.Duration, s
 
 // stepOf is the step that the resource needs now; an empty one where it is right.
 func (p *pass) stepOf(ctx context.Context, i *pair.Intent) (balancer.Step, error) {
-	plan, refusals, err := p.Plan(ctx, p.snap.Definition)
+	plan, refusals, err := p.plan(ctx)
 	switch {
 	case err != nil:
 		return balancer.Step{}, err
@@ -314,8 +338,8 @@ func (p *pass) lookAtRepair(ctx context.Context, i *pair.Intent) (time.Duration,
 	if p.now().Sub(i.BegunAt) < effectPatience && step.Hash == i.Step {
 		return pair.LookAgain, false, nil // reading may be behind what was written
 	}
-	return 0, false, fmt.Errorf("%s %s differs still after the write was called finished: %w: %w",
-		i.Resource.Kind(), i.Resource.Name(), pair.ErrUnknownOutcome, errNeverAgain)
+	return 0, false, fmt.Errorf("%s differs still after the write was called finished: %w: %w",
+		i.Resource.Title(), pair.ErrUnknownOutcome, errNeverAgain)
 }
 
 // brake asks whether a repair may go on now: for room among the pairs that are

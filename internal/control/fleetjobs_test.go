@@ -84,6 +84,10 @@ func (m *moving) Configure(context.Context, *pair.Definition, pair.Role, pair.Pr
 
 func (m *moving) Connections(context.Context, pair.Unit) (int, error) { return 0, nil }
 
+func (m *moving) Inventory(context.Context, pair.Unit) (pair.InventorySeen, error) {
+	return pair.InventorySeen{}, pair.ErrRefused // as above
+}
+
 // live lets the time go by, and happen what is due.
 func (m *moving) live(d time.Duration) {
 	m.pass(d)

@@ -28,6 +28,8 @@ type Works interface {
 	Configure(ctx context.Context, d *pair.Definition, r pair.Role, prefer pair.Preference) (pair.Report, error)
 	// Connections counts the connections that the unit carries.
 	Connections(ctx context.Context, u pair.Unit) (int, error)
+	// Inventory is what a unit says that it has.
+	Inventory(ctx context.Context, u pair.Unit) (pair.InventorySeen, error)
 }
 
 // judge decides, with what the running job wants.
@@ -90,6 +92,35 @@ func (p *pass) countFlows(ctx context.Context) {
 		}
 		u.Flows = pair.FlowsSeen{Count: n, At: p.now()}
 	}
+}
+
+// inspect asks the units that live what they have, and makes the pair file's checks
+// on one of them.
+func (p *pass) inspect(ctx context.Context, r pair.Role) {
+	if p.Works == nil {
+		return
+	}
+	d, seen := &p.snap.Definition, &p.in.Observation
+	var asks []func()
+	for _, r := range pair.Roles {
+		u := seen.Unit(r)
+		if u.API.Answer != pair.APIAnswered {
+			continue
+		}
+		asks = append(asks, func() {
+			has, err := p.Works.Inventory(ctx, d.Units.Of(r))
+			if err != nil {
+				p.Log.WarnContext(ctx, "a unit did not tell what it has", "pair", p.name, "unit", r.String(), "error", err.Error())
+				return
+			}
+			has.At = p.now()
+			u.Inventory = has
+		})
+	}
+	if u := seen.Unit(r); u.Lives() && len(d.Checks) > 0 {
+		asks = append(asks, func() { u.Service = p.askService(ctx, d, r) })
+	}
+	atOnce(asks)
 }
 
 // askAgain asks once more for what grew old while something slow came in between,

@@ -47,6 +47,10 @@ func (l *labour) Configure(_ context.Context, d *pair.Definition, r pair.Role, p
 	return pair.Report{}, l.err
 }
 
+func (l *labour) Inventory(_ context.Context, u pair.Unit) (pair.InventorySeen, error) {
+	return pair.InventorySeen{Licensed: u.VM == "lm1", Services: 2}, l.err
+}
+
 func (l *labour) Connections(_ context.Context, u pair.Unit) (int, error) {
 	return map[string]int{"lm1": 7, "lm2": 3}[u.VM], l.err
 }
@@ -212,6 +216,35 @@ func TestConnectionsAreCountedWhereTheJobWantsThat(t *testing.T) {
 			known := !counted[0].At.IsZero() && counted[0].Count == 7 && counted[1].Count == 3
 			if known == broken {
 				t.Errorf("broken %v: counted %+v", broken, counted)
+			}
+		})
+	}
+}
+
+// TestUnitsAreInspectedWhereTheJobWantsThat: both tell what they have, and the checks
+// are made on the one, although it stands by and no standby forwards here.
+func TestUnitsAreInspectedWhereTheJobWantsThat(t *testing.T) {
+	for _, broken := range []bool{false, true} {
+		inBubble(t, func(t *testing.T) {
+			w, l, _ := working(t, nil, func(d *pair.Definition) { d.HA.StandbyForwards = pair.ForwardsNo })
+			if broken {
+				l.err = pair.ErrUnreadable
+			}
+			var seen pair.Observation
+			inspecting := jobsFunc(func(in *pair.Input) *pair.Proposal {
+				seen = in.Observation
+				return &pair.Proposal{Job: *in.Record.Job, Inspect: pair.Second}
+			})
+			c := w.controller(&effects{}, func(o *control.Options) { o.Jobs, o.Works = inspecting, l })
+			if err := c.Pass(t.Context(), edge, pair.Cause{Kind: pair.CauseSweep}); err != nil {
+				t.Fatal(err)
+			}
+			first, second := seen.Units[0].Inventory, seen.Units[1].Inventory
+			if known := !first.At.IsZero() && first.Licensed && !second.Licensed && second.Services == 2; known == broken {
+				t.Errorf("broken %v: told %+v and %+v", broken, first, second)
+			}
+			if got := seen.Units[1].Service.Answer; got == pair.ServiceUnknown {
+				t.Errorf("broken %v: the checks were not made on second", broken)
 			}
 		})
 	}

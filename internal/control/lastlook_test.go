@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"slices"
 	"strings"
@@ -227,6 +228,24 @@ func everyEffect() []effect {
 			},
 		},
 		{
+			name: "a backup", kind: pair.IntentBackup, pair: daily, sends: "back up lm2", unguarded: true, // the worker before had no place for that of lm1
+		},
+		{
+			name: "a restore", kind: pair.IntentRestore, sends: "restore lm2",
+			stage: func(w *world) {
+				w.amend(func(rec *pair.Record) {
+					rec.Units[1].Backup = &pair.UnitBackup{ID: "fresh", At: time.Now()}
+					rec.Restore = &pair.RestoreWish{
+						Request: pair.Request{By: "ann", At: time.Now()}, Unit: pair.Second, Fresh: "fresh", Parts: pair.PartsShared,
+						Backup: pair.Backup{ID: "kept", Firmware: running},
+					}
+				})
+			},
+			guard: []objection{
+				{"the unit serves by now", set(pair.Second, pair.Active), givenUp, "second answered 200"},
+			},
+		},
+		{
 			name: "the beginning of a move", kind: pair.IntentMove,
 			pair: func(d *pair.Definition) {
 				d.HA.Failback, d.Failover.HoldDown = pair.FailbackManaged, pair.Duration(time.Minute)
@@ -356,6 +375,9 @@ func newBrink(t *testing.T, e *effect, happens func(*brink)) *brink {
 		o.Budget, o.Lease = 10*time.Minute, 11*time.Minute // for what must be seen to be late
 		if e.wants != nil {
 			o.Jobs, o.Works = &brinkJobs{script{wants: e.wants}, b}, &brinkWorks{b: b}
+		}
+		if e.kind == pair.IntentBackup || e.kind == pair.IntentRestore {
+			o.Units, o.Backups, o.Copies = told{o.Units, running}, brinkVault{}, &brinkCopies{b}
 		}
 		if e.kind == pair.IntentRepair {
 			docs := w.deploy()
@@ -585,6 +607,30 @@ func (l *brinkWorks) Reboot(_ context.Context, u pair.Unit) error {
 func (l *brinkWorks) Configure(_ context.Context, d *pair.Definition, r pair.Role, _ pair.Preference) (pair.Report, error) {
 	l.b.leaves("configure " + d.Units.Of(r).VM)
 	return pair.Report{}, nil
+}
+
+// brinkVault keeps one backup, and forgets what it is given.
+type brinkVault struct{}
+
+func (brinkVault) Put(_ context.Context, _ string, b pair.Backup, _ []byte) (pair.Backup, error) {
+	return b, nil
+}
+func (brinkVault) List(context.Context, string) ([]pair.Backup, error) { return nil, nil }
+func (brinkVault) Get(_ context.Context, _, id string) (pair.Backup, []byte, error) {
+	return pair.Backup{ID: id}, []byte("x"), nil
+}
+func (brinkVault) Delete(context.Context, string, string) error { return nil }
+
+type brinkCopies struct{ b *brink }
+
+func (c *brinkCopies) Backup(_ context.Context, u pair.Unit, _ io.Writer) error {
+	c.b.leaves("back up " + u.VM)
+	return nil
+}
+
+func (c *brinkCopies) Restore(_ context.Context, u pair.Unit, _ io.Reader, _ int) error {
+	c.b.leaves("restore " + u.VM)
+	return nil
 }
 
 type brinkPlatform struct {

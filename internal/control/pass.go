@@ -35,6 +35,7 @@ type pass struct {
 	fault  error             // how the store failed this pass
 	waited time.Duration     // for the store, in all
 	leased bool              // the lease is to be given back
+	saves  bool              // the process's only place for a backup is this pass's
 	sent   map[string]bool   // intents whose write has left
 	read   map[place]version // how the pools were read last
 	// writing is where this pass is the only writer among all pairs, by intent.
@@ -93,6 +94,7 @@ func (c *Controller) Pass(ctx context.Context, name string, cause pair.Cause) (e
 func (p *pass) withStore(ctx context.Context) (err error) {
 	ctx, stop := p.hurried(ctx)
 	defer stop()
+	defer p.unclaim()
 	defer recovered(&err)
 	if p.unread = p.load(ctx); p.unread != nil {
 		return p.unread
@@ -222,19 +224,25 @@ func (p *pass) dismissed(err error) error {
 	}
 }
 
-// decide decides, and once more with the load balancers read, or connections
-// counted, where the decision or the job asks for them.
+// decide decides, and once more with the load balancers read, connections counted,
+// or the units inspected, where the decision or the job asks for that.
 func (p *pass) decide(ctx context.Context) {
 	p.judge()
-	count := p.in.Proposal != nil && p.in.Proposal.Count
-	if !p.d.ReadBalancers && !count {
+	wants := pair.Proposal{}
+	if p.in.Proposal != nil {
+		wants = *p.in.Proposal
+	}
+	if !p.d.ReadBalancers && !wants.Count && wants.Inspect == pair.RoleUnknown {
 		return
 	}
 	if p.d.ReadBalancers {
 		p.readBalancers(ctx, true)
 	}
-	if count {
+	if wants.Count {
 		p.countFlows(ctx)
+	}
+	if wants.Inspect != pair.RoleUnknown {
+		p.inspect(ctx, wants.Inspect)
 	}
 	if p.atWork() {
 		p.askAgain(ctx)

@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ type unit struct {
 	check     pair.CheckAnswer
 	state     pair.HAState
 	preferred pair.Preference
+	checkPort int // as it says itself; 8444 where 0
 	power     pair.Power
 	forwards  bool   // as a standby too
 	broken    bool   // it does not forward, whatever its check port says
@@ -89,7 +91,7 @@ func (u *units) Report(ctx context.Context, which pair.Unit) (pair.Report, error
 	if one == nil || one.check == pair.CheckSilent {
 		return pair.Report{}, fmt.Errorf("ask %s: %w", which.VM, pair.ErrUnreachable)
 	}
-	return pair.Report{State: one.state, Preferred: one.preferred, CheckPort: 8444}, nil
+	return pair.Report{State: one.state, Preferred: one.preferred, CheckPort: cmp.Or(one.checkPort, 8444)}, nil
 }
 
 func (u *units) Prefer(_ context.Context, which pair.Unit, want pair.Preference) (pair.Report, error) {

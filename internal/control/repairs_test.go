@@ -182,6 +182,11 @@ func TestWhatAComparisonSays(t *testing.T) {
 		{"it must not be read", func(m *mender) {
 			m.docs.onRead = func(pair.ResourceID) error { return pair.ErrRefused }
 		}, "what there is cannot be read"},
+		{"a field differs, and a unit has another check port than the file: the load balancer may be right", func(m *mender) {
+			m.docs.drifted()
+			m.w.units.of[addrOf(pair.Second)].checkPort = 8445
+		}, "the second unit itself says 8445"},
+		{"a unit has another check port, and nothing differs", func(m *mender) { m.w.units.of[addrOf(pair.Second)].checkPort = 8445 }, ""},
 		{"the pair file asks for what cannot be had", func(m *mender) { delete(m.docs.of, vmOf(pair.First)) }, "lm1"},
 	}
 	for _, tt := range tests {

@@ -20,7 +20,7 @@ var above = []string{command, handlers, program, story, "tandem/internal/api/...
 // adapters are the packages that each know one outside thing.
 var adapters = []string{
 	"tandem/internal/azure/arm/...", "tandem/internal/azure/events/...", "tandem/internal/azure/identity/...",
-	"tandem/internal/loadmaster/...", "tandem/internal/probe/...", "tandem/internal/store/...",
+	"tandem/internal/loadmaster/...", "tandem/internal/probe/...", "tandem/internal/store/...", "tandem/internal/vault/...",
 }
 
 // planned are packages that the layout names and that come later.
@@ -39,14 +39,20 @@ var rules = append([]rule{
 	{
 		name: "a pure room needs only the standard library and the domain's nouns",
 		why:  "values in, values out: a plan is a value that can be compared and shown before anybody acts on it",
-		of:   []string{"tandem/internal/balancer/...", "tandem/internal/settings/...", "tandem/internal/geo/...", "tandem/internal/firmware/..."},
+		of:   []string{"tandem/internal/balancer/document/...", "tandem/internal/settings/...", "tandem/internal/geo/...", "tandem/internal/firmware/..."},
 		only: []string{"tandem/internal/pair"},
+	},
+	{
+		name: "comparing needs only the documents that are compared beside that",
+		why:  "what a pair must have follows from its file and from what was read, and from nothing else",
+		of:   []string{"tandem/internal/balancer"},
+		only: []string{"tandem/internal/pair", "tandem/internal/balancer/document"},
 	},
 	{
 		name: "finding pair files needs only what compiles, compares and writes them",
 		why:  "what is found is judged by the same rules as what a person writes",
 		of:   []string{"tandem/internal/discover/..."},
-		only: []string{"tandem/internal/pair", "tandem/internal/balancer", "tandem/internal/manifest", "go.yaml.in/yaml/v3"},
+		only: []string{"tandem/internal/pair", "tandem/internal/balancer", "tandem/internal/balancer/document", "tandem/internal/manifest", "go.yaml.in/yaml/v3"},
 	},
 	{
 		name: "the step engine needs only the domain",

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"tandem/internal/balancer"
+	"tandem/internal/balancer/document"
 	"tandem/internal/pair"
 )
 
@@ -30,11 +31,11 @@ func Kinds() []string {
 // without an id is an error of the kind pair.ErrUnreadable.
 func Add(w balancer.World, listed []json.RawMessage) error {
 	for i, doc := range listed {
-		var named reference
+		var named document.Reference
 		if err := json.Unmarshal(doc, &named); err != nil || named.ID == "" {
 			return fmt.Errorf("read resource %d of a list: %w: it has no id", i+1, pair.ErrUnreadable)
 		}
-		w[named.id()] = doc
+		w[named.Resource()] = doc
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"tandem/internal/balancer"
+	"tandem/internal/balancer/document"
 	"tandem/internal/pair"
 )
 
@@ -51,12 +52,12 @@ func (d *draft) note(field, why string) {
 // the pair file gives it.
 type unit struct {
 	id   pair.ResourceID
-	doc  *vmDocument
+	doc  *document.VM
 	name string
 	place
 }
 
-func (u unit) address() netip.Addr { return u.config.address() }
+func (u unit) address() netip.Addr { return u.config.Addr() }
 
 // draft makes the pair file of two machines, except for its name.
 func (v *survey) draft(c *couple) *draft {
@@ -140,7 +141,7 @@ func settingOf(secret string) string {
 }
 
 // scopeOf is where a machine is, as its document spells it.
-func scopeOf(vm *vmDocument, s Search) pair.Scope {
+func scopeOf(vm *document.VM, s Search) pair.Scope {
 	scope := pair.Scope{Subscription: s.Subscription, ResourceGroup: s.ResourceGroup, Location: strings.ToLower(strings.ReplaceAll(vm.Location, " ", ""))}
 	if p := strings.Split(vm.ID, "/"); len(p) > 4 && strings.EqualFold(p[4], s.ResourceGroup) {
 		scope.ResourceGroup = p[4]
@@ -238,7 +239,7 @@ func (v *survey) ownAddress(at *place) *place {
 	var found *place
 	for i := range v.nics[at.nic].Properties.Configurations {
 		c := &v.nics[at.nic].Properties.Configurations[i]
-		if a := c.address(); a.IsValid() && a.Is4() && (found == nil || c.Properties.Primary && !found.config.Properties.Primary) {
+		if a := c.Addr(); a.IsValid() && a.Is4() && (found == nil || c.Properties.Primary && !found.config.Properties.Primary) {
 			found = &place{at.nic, c}
 		}
 	}
@@ -249,8 +250,8 @@ func (v *survey) ownAddress(at *place) *place {
 // sends to: what is in them are the units for certain.
 func (d *draft) bestFirst() []*pool {
 	best := func(p *pool) bool {
-		return slices.ContainsFunc(p.balancer.Properties.Rules, func(r part[rulePart]) bool {
-			return r.Properties.BackendPort == usualCheckPort && slices.Contains(r.Properties.pools(), p.id())
+		return slices.ContainsFunc(p.balancer.Properties.Rules, func(r document.Part[document.Rule]) bool {
+			return r.Properties.BackendPort == usualCheckPort && document.Refer(r.Properties.AllPools(), string(p.id()))
 		})
 	}
 	out := slices.Clone(d.couple.pools)
@@ -312,8 +313,8 @@ func (d *draft) ours() []ruleSeen {
 	var out []ruleSeen
 	for _, b := range d.couple.balancers() {
 		for _, r := range b.Properties.Rules {
-			if slices.ContainsFunc(r.Properties.pools(), d.couple.owns) {
-				out = append(out, ruleSeen{b, r, b.probe(r.Properties.Probe)})
+			if slices.ContainsFunc(document.IDs(r.Properties.AllPools()), d.couple.owns) {
+				out = append(out, ruleSeen{b, r, b.ProbeOf(r.Properties.Probe)})
 			}
 		}
 	}
@@ -322,14 +323,14 @@ func (d *draft) ours() []ruleSeen {
 
 // ruleSeen is a load-balancing rule and the probe that it uses, if any.
 type ruleSeen struct {
-	balancer *balancerDocument
-	part[rulePart]
-	probe *part[probePart]
+	balancer *document.LoadBalancer
+	document.Part[document.Rule]
+	probe *document.Part[document.Probe]
 }
 
 // checked says whether the rule's probe asks a port over HTTP.
 func (r ruleSeen) checked(port int) bool {
-	return r.probe != nil && r.probe.Properties.isHTTP() && r.probe.Properties.Port == port
+	return r.probe != nil && r.probe.Properties.IsHTTP() && r.probe.Properties.Port == port
 }
 
 // findCheckPort finds the port that the load balancers' probes ask.
@@ -350,7 +351,7 @@ func (d *draft) findCheckPort() {
 	} else {
 		asks := false
 		for _, r := range rules {
-			if r.probe == nil || !r.probe.Properties.isHTTP() {
+			if r.probe == nil || !r.probe.Properties.IsHTTP() {
 				continue
 			}
 			if port := r.probe.Properties.Port; !asks || led(port) && !led(best) {
@@ -455,8 +456,8 @@ func rank(port int, named []int) int {
 
 // nat is an inbound NAT rule that leads to a machine of the couple.
 type nat struct {
-	natPart
-	balancer *balancerDocument
+	document.NATRule
+	balancer *document.LoadBalancer
 	name     string
 	vm       pair.ResourceID
 	at       place
@@ -473,9 +474,9 @@ func (v *survey) natsOf(c *couple) []nat {
 	var out []nat
 	for _, b := range c.balancers() {
 		for _, r := range b.Properties.NATRules {
-			at, ok := v.configuration(r.Properties.Configuration.id())
+			at, ok := v.configuration(r.Properties.Configuration.Resource())
 			if !ok {
-				at, ok = v.referring(b.child("inboundNatRules", r.Name), c)
+				at, ok = v.referring(b.Child("inboundNatRules", r.Name), c)
 			}
 			if vm := v.owners[at.nic]; ok && slices.Contains(c.vms[:], vm) {
 				out = append(out, nat{r.Properties, b, r.Name, vm, at})
@@ -489,14 +490,14 @@ func (v *survey) natsOf(c *couple) []nat {
 func (v *survey) referring(rule pair.ResourceID, c *couple) (place, bool) {
 	for _, vm := range c.vms {
 		for _, ref := range v.machines[vm].Properties.NetworkProfile.Interfaces {
-			doc := v.nics[ref.id()]
+			doc := v.nics[ref.Resource()]
 			if doc == nil {
 				continue
 			}
 			for i := range doc.Properties.Configurations {
 				config := &doc.Properties.Configurations[i]
-				if slices.ContainsFunc(config.Properties.NATRules, func(r reference) bool { return r.id() == rule }) {
-					return place{ref.id(), config}, true
+				if slices.ContainsFunc(config.Properties.NATRules, func(r document.Reference) bool { return r.Resource() == rule }) {
+					return place{ref.Resource(), config}, true
 				}
 			}
 		}
@@ -532,7 +533,7 @@ func (d *draft) nameIt() (string, string) {
 	b := d.couple.pools[0].balancer
 	from, why := spelledName(b.ID), "made of the load balancer's; it must be the only pair of that name that a Tandem looks after"
 	for _, doc := range b.Properties.Pools {
-		if !d.couple.owns(b.pool(doc.Name)) && len(d.couple.balancers()) == 1 {
+		if !d.couple.owns(b.Child("backendAddressPools", doc.Name)) && len(d.couple.balancers()) == 1 {
 			from, why = from+"-"+d.couple.pools[0].name, "made of the load balancer's and the pool's; it must be the only pair of that name that a Tandem looks after"
 			break
 		}

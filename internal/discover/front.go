@@ -8,12 +8,13 @@ import (
 	"strings"
 	"time"
 
+	"tandem/internal/balancer/document"
 	"tandem/internal/pair"
 )
 
 // front is one load balancer of a draft.
 type front struct {
-	doc   *balancerDocument
+	doc   *document.LoadBalancer
 	pools []*pool
 	// file is what the pair file says of it, without frontends and rules.
 	file      pair.LoadBalancer
@@ -77,7 +78,7 @@ func (f *front) told() string {
 	return strings.Join(out, "; ")
 }
 
-func (d *draft) newFront(b *balancerDocument) *front {
+func (d *draft) newFront(b *document.LoadBalancer) *front {
 	f := &front{doc: b}
 	f.file.Name = spelledName(b.ID)
 	d.choosePools(f)
@@ -130,10 +131,10 @@ func (d *draft) bestOf(f *front) *pool {
 
 // findRules takes over the rules that send TCP to the pools, and returns their
 // frontends.
-func (d *draft) findRules(f *front) []reference {
-	var used []reference
+func (d *draft) findRules(f *front) []document.Reference {
+	var used []document.Reference
 	for _, r := range f.doc.Properties.Rules {
-		if !slices.ContainsFunc(r.Properties.pools(), d.couple.owns) {
+		if !slices.ContainsFunc(document.IDs(r.Properties.AllPools()), d.couple.owns) {
 			continue
 		}
 		if why := d.unspeakable(f, r.Properties); why != "" {
@@ -143,7 +144,7 @@ func (d *draft) findRules(f *front) []reference {
 		if d.isCentral(f, r.Properties) {
 			f.file.CentralPairAwareness = true
 			f.guess("centralPairAwareness", "true", "the rule "+describe(r)+" leads to the units' API, which is what Kemp 360 Central needs")
-			used = append([]reference{r.Properties.Frontend}, used...) // that rule is on the first frontend
+			used = append([]document.Reference{r.Properties.Frontend}, used...) // that rule is on the first frontend
 			continue
 		}
 		f.rules = append(f.rules, d.newRule(f, r))
@@ -153,13 +154,13 @@ func (d *draft) findRules(f *front) []reference {
 }
 
 // describe names a rule for a person.
-func describe(r part[rulePart]) string {
+func describe(r document.Part[document.Rule]) string {
 	return fmt.Sprintf("%s (%s %d to %d)", plain(r.Name), plain(strings.ToUpper(r.Properties.Protocol)), r.Properties.FrontendPort, r.Properties.BackendPort)
 }
 
 // unspeakable says why a rule cannot be said in a pair file.
-func (d *draft) unspeakable(f *front, r rulePart) string {
-	pools := r.pools()
+func (d *draft) unspeakable(f *front, r document.Rule) string {
+	pools := document.IDs(r.AllPools())
 	inFile := func(id pair.ResourceID) bool {
 		return slices.ContainsFunc(f.pools, func(p *pool) bool { return p.id() == id })
 	}
@@ -179,8 +180,8 @@ func (d *draft) unspeakable(f *front, r rulePart) string {
 }
 
 // unnamable says why a frontend cannot be said in a pair file.
-func (d *draft) unnamable(f *front, ref reference) string {
-	p := f.doc.frontend(ref)
+func (d *draft) unnamable(f *front, ref document.Reference) string {
+	p := f.doc.FrontendOf(ref)
 	switch {
 	case p == nil:
 		return "its frontend is not one of the load balancer's"
@@ -203,7 +204,7 @@ func addressOf(s string) netip.Addr {
 
 // isCentral says whether a rule is the one for Kemp 360 Central (guide 5.2): it
 // leads from the API's port to the API, and is as Tandem would make it.
-func (d *draft) isCentral(f *front, r rulePart) bool {
+func (d *draft) isCentral(f *front, r document.Rule) bool {
 	api := d.def.Units.First.API.Port
 	usual := (r.Idle == 0 || r.Idle == 4) && !r.FloatingIP && persistence(r.Distribution) == pair.PersistNone
 	return r.FrontendPort == api && r.BackendPort == api && api == d.def.Units.Second.API.Port && usual && !f.file.CentralPairAwareness &&
@@ -221,14 +222,14 @@ func persistence(distribution string) pair.Persistence {
 	}
 }
 
-func (d *draft) newRule(f *front, r part[rulePart]) *item[pair.Rule] {
+func (d *draft) newRule(f *front, r document.Part[document.Rule]) *item[pair.Rule] {
 	p := r.Properties
-	x := &item[pair.Rule]{value: pair.Rule{Name: r.Name, Frontend: f.doc.frontend(p.Frontend).Name, Port: p.FrontendPort, FloatingIP: p.FloatingIP}}
+	x := &item[pair.Rule]{value: pair.Rule{Name: r.Name, Frontend: f.doc.FrontendOf(p.Frontend).Name, Port: p.FrontendPort, FloatingIP: p.FloatingIP}}
 	if p.BackendPort != p.FrontendPort {
 		x.value.BackendPort = p.BackendPort
 	}
 	if len(f.pools) > 1 {
-		x.value.Pool = f.poolName(p.pools()[0])
+		x.value.Pool = f.poolName(p.AllPools()[0].Resource())
 	}
 	if q := persistence(p.Distribution); q != pair.PersistNone {
 		x.value.Persistence = q
@@ -238,7 +239,7 @@ func (d *draft) newRule(f *front, r part[rulePart]) *item[pair.Rule] {
 	}
 	if p.BackendPort == d.def.HA.CheckPort {
 		why := "it leads to the check port"
-		if (ruleSeen{probe: f.doc.probe(p.Probe)}).checked(p.BackendPort) {
+		if (ruleSeen{probe: f.doc.ProbeOf(p.Probe)}).checked(p.BackendPort) {
 			why += ", which its own probe asks"
 		}
 		x.remarks = append(x.remarks, remark{"", "the check rule", "this is the rule through which the pair's state can be asked, because " + why, true})
@@ -257,33 +258,33 @@ func (f *front) poolName(id pair.ResourceID) string {
 
 // findFrontends takes over the frontends that are used, in the order of the
 // document, after the one for Kemp 360 Central.
-func (d *draft) findFrontends(f *front, used []reference) {
+func (d *draft) findFrontends(f *front, used []document.Reference) {
 	ids := make([]pair.ResourceID, len(used))
 	for i, ref := range used {
-		ids[i] = ref.id()
+		ids[i] = ref.Resource()
 	}
 	parts := f.doc.Properties.Frontends
 	if f.file.CentralPairAwareness {
-		first := f.doc.frontend(used[0])
-		parts = append([]part[frontendPart]{*first}, slices.DeleteFunc(slices.Clone(parts), func(p part[frontendPart]) bool { return strings.EqualFold(p.Name, first.Name) })...)
+		first := f.doc.FrontendOf(used[0])
+		parts = append([]document.Part[document.Frontend]{*first}, slices.DeleteFunc(slices.Clone(parts), func(p document.Part[document.Frontend]) bool { return strings.EqualFold(p.Name, first.Name) })...)
 	}
 	for _, p := range parts {
-		if slices.Contains(ids, f.doc.child("frontendIPConfigurations", p.Name)) {
+		if slices.Contains(ids, f.doc.Child("frontendIPConfigurations", p.Name)) {
 			f.frontends = append(f.frontends, d.newFrontend(p))
 		}
 	}
 }
 
-func (d *draft) newFrontend(p part[frontendPart]) *item[pair.Frontend] {
+func (d *draft) newFrontend(p document.Part[document.Frontend]) *item[pair.Frontend] {
 	x := &item[pair.Frontend]{value: pair.Frontend{Name: p.Name}}
 	if public := p.Properties.PublicIP; public.ID != "" {
 		x.value.PublicIP = spelledName(public.ID)
-		if doc := look[publicIPDocument](d.survey, public.id()); doc != nil {
+		if doc := look[document.PublicIP](d.survey, public.Resource()); doc != nil {
 			x.value.IPv6 = strings.EqualFold(doc.Properties.Version, "IPv6")
 		} else {
 			x.remarks = append(x.remarks, remark{"ipv6", "", "the public IP could not be read, so it is taken to be of IPv4", true})
 		}
-		if !d.survey.inGroup(public.id()) {
+		if !d.survey.inGroup(public.Resource()) {
 			x.remarks = append(x.remarks, remark{field: "publicIP", why: "it is in another resource group; a pair file has no place for that, and Tandem finds it as long as the frontend has it"})
 		}
 		return x
@@ -291,23 +292,23 @@ func (d *draft) newFrontend(p part[frontendPart]) *item[pair.Frontend] {
 	x.value.Address = addressOf(p.Properties.Address)
 	mine, its := d.units[0].config.Properties.Subnet, p.Properties.Subnet
 	switch {
-	case its.ID == "" || its.id() == mine.id():
-	case upTo(its.id(), "subnets") == upTo(mine.id(), "subnets"):
+	case its.ID == "" || its.Resource() == mine.Resource():
+	case document.UpTo(its.Resource(), "subnets") == document.UpTo(mine.Resource(), "subnets"):
 		x.value.Subnet = spelledName(its.ID)
 	default:
-		x.remarks = append(x.remarks, remark{field: "address", why: "it is in another network than the units, " + plain(upTo(its.id(), "subnets").Name())})
+		x.remarks = append(x.remarks, remark{field: "address", why: "it is in another network than the units, " + plain(document.UpTo(its.Resource(), "subnets").Name())})
 	}
 	return x
 }
 
 // findProbe takes over the values of the probe that asks the check port.
 func (d *draft) findProbe(f *front) {
-	var found *part[probePart]
+	var found *document.Part[document.Probe]
 	for _, r := range f.doc.Properties.Rules {
-		if !slices.ContainsFunc(r.Properties.pools(), d.couple.owns) {
+		if !slices.ContainsFunc(document.IDs(r.Properties.AllPools()), d.couple.owns) {
 			continue
 		}
-		seen := ruleSeen{f.doc, r, f.doc.probe(r.Properties.Probe)}
+		seen := ruleSeen{f.doc, r, f.doc.ProbeOf(r.Properties.Probe)}
 		if seen.checked(d.def.HA.CheckPort) && (found == nil || r.Properties.BackendPort == d.def.HA.CheckPort) {
 			found = seen.probe
 		}
@@ -329,8 +330,8 @@ func (d *draft) findProbe(f *front) {
 
 // findManagement takes over the NAT rules that lead to the units' API and SSH,
 // and returns their frontends.
-func (d *draft) findManagement(f *front) []reference {
-	var used []reference
+func (d *draft) findManagement(f *front) []document.Reference {
+	var used []document.Reference
 	for _, n := range d.nats {
 		if n.balancer != f.doc {
 			continue
@@ -406,7 +407,7 @@ func (d *draft) tellOthers(f *front) {
 	p := f.doc.Properties
 	var others, targets, pooled []string
 	for _, r := range p.Rules {
-		if !slices.ContainsFunc(r.Properties.pools(), d.couple.owns) {
+		if !slices.ContainsFunc(document.IDs(r.Properties.AllPools()), d.couple.owns) {
 			others = append(others, describe(r))
 		}
 	}
@@ -425,7 +426,7 @@ func (d *draft) tellOthers(f *front) {
 	f.tell("frontends", "outbound rules, which a pair file cannot say and Tandem leaves alone", namesOf(p.OutboundRules))
 	var pools []string
 	for _, q := range p.Pools {
-		if !d.couple.owns(f.doc.pool(q.Name)) {
+		if !d.couple.owns(f.doc.Child("backendAddressPools", q.Name)) {
 			pools = append(pools, plain(q.Name))
 		}
 	}
@@ -449,7 +450,7 @@ func enumerate(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-func namesOf[P any](parts []part[P]) []string {
+func namesOf[P any](parts []document.Part[P]) []string {
 	var out []string
 	for _, p := range parts {
 		out = append(out, plain(p.Name))

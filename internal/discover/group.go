@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"tandem/internal/balancer"
+	"tandem/internal/balancer/document"
 	"tandem/internal/pair"
 )
 
@@ -39,7 +40,7 @@ type securityRule struct {
 type portRange struct{ low, high int }
 
 // newGroup takes a group apart.
-func newGroup(id pair.ResourceID, doc *groupDocument, units [2]unit) group {
+func newGroup(id pair.ResourceID, doc *document.SecurityGroup, units [2]unit) group {
 	g := group{id: id, name: spelledName(doc.ID)}
 	if pair.NewResourceID(doc.ID) != id {
 		g.name = id.Name()
@@ -52,21 +53,21 @@ func newGroup(id pair.ResourceID, doc *groupDocument, units [2]unit) group {
 	return g
 }
 
-func newSecurityRule(r part[securityPart], units [2]unit) securityRule {
+func newSecurityRule(r document.Part[document.SecurityRule], units [2]unit) securityRule {
 	p := r.Properties
 	out := securityRule{
 		name: r.Name, priority: p.Priority, inbound: strings.EqualFold(p.Direction, "Inbound"), allow: strings.EqualFold(p.Access, "Allow"),
-		protocol: p.Protocol, sources: both(p.Source, p.Sources), to: both(p.Destination, p.Destinations),
+		protocol: p.Protocol, sources: document.Both(p.Source, p.Sources), to: document.Both(p.Destination, p.Destinations),
 	}
 	for _, ref := range p.SourceGroups {
-		out.sources = append(out.sources, "the application security group "+ref.id().Name())
+		out.sources = append(out.sources, "the application security group "+ref.Resource().Name())
 	}
-	for _, text := range both(p.Port, p.Ports) {
+	for _, text := range document.Both(p.Port, p.Ports) {
 		if ports, ok := parsePorts(text); ok {
 			out.ports = append(out.ports, ports)
 		}
 	}
-	from := both(p.SourcePort, p.SourcePorts)
+	from := document.Both(p.SourcePort, p.SourcePorts)
 	out.anyPort = len(from) == 0 || slices.Contains(from, "*") || slices.Contains(from, "0-65535")
 	for i, u := range units {
 		out.reaches[i] = slices.ContainsFunc(out.to, u.isIn) || slices.ContainsFunc(p.DestinationGroups, u.belongs)
@@ -98,8 +99,8 @@ func (u unit) isIn(word string) bool {
 }
 
 // belongs says whether the unit's address is in an application security group.
-func (u unit) belongs(group reference) bool {
-	return slices.ContainsFunc(u.config.Properties.SecurityGroups, func(r reference) bool { return r.id() == group.id() })
+func (u unit) belongs(group document.Reference) bool {
+	return slices.ContainsFunc(u.config.Properties.SecurityGroups, func(r document.Reference) bool { return r.Resource() == group.Resource() })
 }
 
 // network reads an address or a network; tags are none.

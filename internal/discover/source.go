@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tandem/internal/balancer/document"
 	"tandem/internal/pair"
 )
 
@@ -25,7 +26,7 @@ func (d *draft) chooseGroup() {
 	}
 	best := 0
 	for _, id := range ids {
-		doc := look[groupDocument](d.survey, id)
+		doc := look[document.SecurityGroup](d.survey, id)
 		if doc == nil || !d.survey.inGroup(id) {
 			continue
 		}
@@ -50,13 +51,13 @@ func (d *draft) chooseGroup() {
 // interface's first.
 func (v *survey) groupsOf(u unit) []pair.ResourceID {
 	var out []pair.ResourceID
-	add := func(ref reference) {
-		if ref.ID != "" && !slices.Contains(out, ref.id()) {
-			out = append(out, ref.id())
+	add := func(ref document.Reference) {
+		if ref.ID != "" && !slices.Contains(out, ref.Resource()) {
+			out = append(out, ref.Resource())
 		}
 	}
 	add(v.nics[u.nic].Properties.SecurityGroup)
-	if subnet := look[subnetDocument](v, u.config.Properties.Subnet.id()); subnet != nil {
+	if subnet := look[document.Subnet](v, u.config.Properties.Subnet.Resource()); subnet != nil {
 		add(subnet.Properties.SecurityGroup)
 	}
 	return out
@@ -185,7 +186,7 @@ func (d *draft) publicAddress(f *front, frontend string) netip.Addr {
 		if p.Name != frontend {
 			continue
 		}
-		if doc := look[publicIPDocument](d.survey, p.Properties.PublicIP.id()); doc != nil {
+		if doc := look[document.PublicIP](d.survey, p.Properties.PublicIP.Resource()); doc != nil {
 			return addressOf(doc.Properties.Address)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"tandem/internal/balancer"
+	"tandem/internal/balancer/document"
 	"tandem/internal/pair"
 )
 
@@ -19,10 +20,10 @@ type survey struct {
 	world    balancer.World
 	provider string // begins the ids of the resource group, in lower case
 
-	balancers []*balancerDocument // of the resource group, in order of their ids
-	odd       []pair.ResourceID   // documents of it that are none of their kind
-	machines  map[pair.ResourceID]*vmDocument
-	nics      map[pair.ResourceID]*nicDocument
+	balancers []*document.LoadBalancer // of the resource group, in order of their ids
+	odd       []pair.ResourceID        // documents of it that are none of their kind
+	machines  map[pair.ResourceID]*document.VM
+	nics      map[pair.ResourceID]*document.Interface
 	owners    map[pair.ResourceID]pair.ResourceID // of interfaces: the machine
 	byAddress map[netip.Addr][]place
 	byPool    map[pair.ResourceID][]place
@@ -31,15 +32,15 @@ type survey struct {
 // place is an IP configuration of an interface.
 type place struct {
 	nic    pair.ResourceID
-	config *ipConfiguration
+	config *document.IPConfiguration
 }
 
 func newSurvey(s Search, w balancer.World) *survey {
 	v := &survey{
 		Search: s, world: w,
 		provider:  strings.ToLower("/subscriptions/" + s.Subscription + "/resourceGroups/" + s.ResourceGroup + "/providers/"),
-		machines:  make(map[pair.ResourceID]*vmDocument),
-		nics:      make(map[pair.ResourceID]*nicDocument),
+		machines:  make(map[pair.ResourceID]*document.VM),
+		nics:      make(map[pair.ResourceID]*document.Interface),
 		owners:    make(map[pair.ResourceID]pair.ResourceID),
 		byAddress: make(map[netip.Addr][]place),
 		byPool:    make(map[pair.ResourceID][]place),
@@ -47,28 +48,31 @@ func newSurvey(s Search, w balancer.World) *survey {
 	for _, id := range slices.Sorted(maps.Keys(w)) {
 		switch kind := kindOf(id); {
 		case kind == "loadbalancers" && v.inGroup(id):
-			if doc := look[balancerDocument](v, id); doc != nil {
+			if doc := look[document.LoadBalancer](v, id); doc != nil {
 				doc.ID = cmp.Or(doc.ID, string(id))
 				v.balancers = append(v.balancers, doc)
 			}
 		case kind == "virtualmachines" && v.inGroup(id):
-			if doc := look[vmDocument](v, id); doc != nil {
+			if doc := look[document.VM](v, id); doc != nil {
 				doc.ID = cmp.Or(doc.ID, string(id))
 				v.machines[id] = doc
 			}
 		case kind == "networkinterfaces":
-			if doc := look[nicDocument](v, id); doc != nil {
+			if doc := look[document.Interface](v, id); doc != nil {
 				v.addInterface(id, doc)
 			}
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(v.machines)) {
 		for _, ref := range v.machines[id].Properties.NetworkProfile.Interfaces {
-			v.owners[ref.id()] = id
+			v.owners[ref.Resource()] = id
 		}
 	}
 	return v
 }
+
+// spelledName is the last part of an id as a document spells it.
+func spelledName(id string) string { return id[strings.LastIndexByte(id, '/')+1:] }
 
 // kindOf is the kind of a resource, the part of its id before the name.
 func kindOf(id pair.ResourceID) string {
@@ -93,18 +97,18 @@ func look[T any](v *survey, id pair.ResourceID) *T {
 	return doc
 }
 
-func (v *survey) addInterface(id pair.ResourceID, doc *nicDocument) {
+func (v *survey) addInterface(id pair.ResourceID, doc *document.Interface) {
 	v.nics[id] = doc
-	if vm := doc.Properties.Machine.id(); vm != "" {
+	if vm := doc.Properties.Machine.Resource(); vm != "" {
 		v.owners[id] = vm
 	}
 	for i := range doc.Properties.Configurations {
 		p := place{id, &doc.Properties.Configurations[i]}
-		if a := p.config.address(); a.IsValid() {
+		if a := p.config.Addr(); a.IsValid() {
 			v.byAddress[a] = append(v.byAddress[a], p)
 		}
 		for _, ref := range p.config.Properties.Pools {
-			v.byPool[ref.id()] = append(v.byPool[ref.id()], p)
+			v.byPool[ref.Resource()] = append(v.byPool[ref.Resource()], p)
 		}
 	}
 }
@@ -115,17 +119,17 @@ func (v *survey) unreadInterfaces() []pair.ResourceID {
 	var out []pair.ResourceID
 	for _, id := range slices.Sorted(maps.Keys(v.machines)) {
 		for _, ref := range v.machines[id].Properties.NetworkProfile.Interfaces {
-			out = append(out, ref.id())
+			out = append(out, ref.Resource())
 		}
 	}
 	for _, b := range v.balancers {
 		for _, p := range b.Properties.Pools {
-			refs := p.Properties.configurations()
+			refs := configurationsOf(p.Properties)
 			if len(refs) > 4 { // more than the two families of two machines
 				continue
 			}
 			for _, ref := range refs {
-				if id := upTo(ref, "ipconfigurations"); kindOf(id) == "networkinterfaces" && !strings.Contains(string(id), "/virtualmachinescalesets/") {
+				if id := document.UpTo(ref, "ipconfigurations"); kindOf(id) == "networkinterfaces" && !strings.Contains(string(id), "/virtualmachinescalesets/") {
 					out = append(out, id)
 				}
 			}
@@ -134,21 +138,19 @@ func (v *survey) unreadInterfaces() []pair.ResourceID {
 	return out
 }
 
-// configurations are the IP configurations that a pool names, each once.
-func (p poolPart) configurations() []pair.ResourceID {
-	var out []pair.ResourceID
-	seen := make(map[pair.ResourceID]bool)
-	add := func(ref reference) {
-		if ref.ID != "" && !seen[ref.id()] {
-			seen[ref.id()] = true
-			out = append(out, ref.id())
-		}
-	}
-	for _, ref := range p.Configurations {
-		add(ref)
-	}
+// configurationsOf are the IP configurations that a pool names, each once.
+func configurationsOf(p document.Pool) []pair.ResourceID {
+	refs := slices.Clip(p.Configurations)
 	for _, a := range p.Addresses {
-		add(a.Properties.Configuration)
+		refs = append(refs, a.Properties.Configuration)
+	}
+	var out []pair.ResourceID
+	seen := map[pair.ResourceID]bool{"": true}
+	for _, id := range document.IDs(refs) {
+		if !seen[id] {
+			seen[id] = true
+			out = append(out, id)
+		}
 	}
 	return out
 }
@@ -162,14 +164,14 @@ type member struct {
 
 // pool is a backend pool with its members.
 type pool struct {
-	balancer  *balancerDocument
+	balancer  *document.LoadBalancer
 	name      string
 	byAddress bool // how its members joined it; a pool has one kind
 	members   []member
 	stranger  string // a member that is no machine that is known; empty if there is none
 }
 
-func (p *pool) id() pair.ResourceID { return p.balancer.pool(p.name) }
+func (p *pool) id() pair.ResourceID { return p.balancer.Child("backendAddressPools", p.name) }
 
 func (p *pool) String() string {
 	return "load balancer " + plain(spelledName(p.balancer.ID)) + ", pool " + plain(p.name)
@@ -178,7 +180,7 @@ func (p *pool) String() string {
 // of returns the first member that belongs to a machine, of one address family.
 func (p *pool) of(vm pair.ResourceID, ipv6 bool) *member {
 	for i, m := range p.members {
-		if a := m.config.address(); m.vm == vm && a.IsValid() && a.Is6() == ipv6 {
+		if a := m.config.Addr(); m.vm == vm && a.IsValid() && a.Is6() == ipv6 {
 			return &p.members[i]
 		}
 	}
@@ -187,8 +189,8 @@ func (p *pool) of(vm pair.ResourceID, ipv6 bool) *member {
 
 // newPool finds the members of a pool: what it names itself, and the interfaces
 // that name it.
-func (v *survey) newPool(b *balancerDocument, doc part[poolPart]) *pool {
-	p := &pool{balancer: b, name: doc.Name, byAddress: doc.Properties.byAddress()}
+func (v *survey) newPool(b *document.LoadBalancer, doc document.Part[document.Pool]) *pool {
+	p := &pool{balancer: b, name: doc.Name, byAddress: doc.Properties.ByAddress()}
 	seen := make(map[pair.ResourceID]bool)
 	add := func(at place, admin string) {
 		id := pair.NewResourceID(string(at.nic) + "/" + at.config.Name)
@@ -203,7 +205,7 @@ func (v *survey) newPool(b *balancerDocument, doc part[poolPart]) *pool {
 		p.members = append(p.members, member{at, vm, admin})
 	}
 	for _, a := range doc.Properties.Addresses {
-		at, ok := v.configuration(a.Properties.Configuration.id())
+		at, ok := v.configuration(a.Properties.Configuration.Resource())
 		if !ok && a.Properties.Address != "" {
 			at, ok = v.holding(a.Properties, doc.Properties.Network)
 		}
@@ -211,12 +213,12 @@ func (v *survey) newPool(b *balancerDocument, doc part[poolPart]) *pool {
 		case ok:
 			add(at, a.Properties.AdminState)
 		case a.Properties.Configuration.ID != "":
-			p.stranger = v.nameOf(a.Properties.Configuration.id())
+			p.stranger = v.nameOf(a.Properties.Configuration.Resource())
 		default:
 			p.stranger = "the address " + plain(a.Properties.Address) + ", which no machine of the resource group has"
 		}
 	}
-	for _, ref := range doc.Properties.configurations() {
+	for _, ref := range configurationsOf(doc.Properties) {
 		if at, ok := v.configuration(ref); ok {
 			add(at, "")
 		} else {
@@ -229,26 +231,17 @@ func (v *survey) newPool(b *balancerDocument, doc part[poolPart]) *pool {
 	return p
 }
 
-// byAddress says whether a pool's members stand in the pool itself, and not on
-// their interfaces (azure.md 1.3).
-func (p poolPart) byAddress() bool {
-	return p.Network.ID != "" || slices.ContainsFunc(p.Addresses, func(a part[addressPart]) bool {
-		q := a.Properties
-		return q.Network.ID != "" || q.Subnet.ID != "" || q.Address != "" && q.Configuration.ID == ""
-	})
-}
-
 // nameOf says for a person what an IP configuration that was not read belongs to.
 func (v *survey) nameOf(config pair.ResourceID) string {
 	if before, _, scaled := strings.Cut(string(config), "/virtualmachines/"); scaled && strings.Contains(before, "/virtualmachinescalesets/") {
 		return "the scale set " + plain(pair.ResourceID(before).Name())
 	}
-	return "the interface " + plain(upTo(config, "ipconfigurations").Name()) + ", of which nothing could be read"
+	return "the interface " + plain(document.UpTo(config, "ipconfigurations").Name()) + ", of which nothing could be read"
 }
 
 // configuration finds an IP configuration by its id.
 func (v *survey) configuration(id pair.ResourceID) (place, bool) {
-	nic := upTo(id, "ipconfigurations")
+	nic := document.UpTo(id, "ipconfigurations")
 	doc := v.nics[nic]
 	if doc == nil {
 		return place{}, false
@@ -263,20 +256,20 @@ func (v *survey) configuration(id pair.ResourceID) (place, bool) {
 
 // holding finds the IP configuration that a member by address means. Networks may
 // have the same addresses, so the member's counts where it names one.
-func (v *survey) holding(a addressPart, ofPool reference) (place, bool) {
+func (v *survey) holding(a document.PoolAddress, ofPool document.Reference) (place, bool) {
 	addr, err := netip.ParseAddr(a.Address)
 	if err != nil {
 		return place{}, false
 	}
-	network := a.Network.id()
+	network := a.Network.Resource()
 	if network == "" && a.Subnet.ID != "" {
-		network = upTo(a.Subnet.id(), "subnets")
+		network = document.UpTo(a.Subnet.Resource(), "subnets")
 	}
 	if network == "" {
-		network = ofPool.id()
+		network = ofPool.Resource()
 	}
 	for _, at := range v.byAddress[addr] {
-		if network == "" || at.config.network() == network {
+		if network == "" || at.config.Network() == network {
 			return at, true
 		}
 	}
@@ -294,8 +287,8 @@ func (c *couple) String() string {
 }
 
 // balancers are the couple's load balancers.
-func (c *couple) balancers() []*balancerDocument {
-	var out []*balancerDocument
+func (c *couple) balancers() []*document.LoadBalancer {
+	var out []*document.LoadBalancer
 	for _, p := range c.pools {
 		if !slices.Contains(out, p.balancer) {
 			out = append(out, p.balancer)
@@ -305,7 +298,7 @@ func (c *couple) balancers() []*balancerDocument {
 }
 
 // poolsOf are the couple's pools on one of its load balancers.
-func (c *couple) poolsOf(b *balancerDocument) []*pool {
+func (c *couple) poolsOf(b *document.LoadBalancer) []*pool {
 	var out []*pool
 	for _, p := range c.pools {
 		if p.balancer == b {
@@ -332,7 +325,7 @@ func (v *survey) couples() ([]*couple, []Skipped) {
 	byVMs := make(map[[2]pair.ResourceID]*couple)
 	var all []*couple
 	for _, b := range v.balancers {
-		if why := b.unfit(); why != "" {
+		if why := unfitBalancer(b); why != "" {
 			if wanted == nil {
 				skip("load balancer "+plain(spelledName(b.ID)), why)
 			}
@@ -382,8 +375,8 @@ func (v *survey) wanted(skip func(what, why string)) []pair.ResourceID {
 	return out
 }
 
-// unfit says why a load balancer can be in front of no pair.
-func (d *balancerDocument) unfit() string {
+// unfitBalancer says why a load balancer can be in front of no pair.
+func unfitBalancer(d *document.LoadBalancer) string {
 	switch {
 	case strings.EqualFold(d.SKU.Name, "Gateway"):
 		return "it is a gateway load balancer, which has no published ports"

@@ -13,7 +13,7 @@ import (
 
 // runnable are the commands that a block ```console may hold: they change
 // nothing outside the test, and end soon.
-var runnable = regexp.MustCompile(`^(?:tandem (?:apply|explain|history|schema|status|validate|version|lab --list|help)\b|make help$|echo \$\?$)`)
+var runnable = regexp.MustCompile(`^(?:tandem (?:apply|explain|geo plan|history|schema|status|validate|version|lab --list|help)\b|make help$|echo \$\?$)`)
 
 // TestCommandsPrintWhatTheDocumentsShow runs every command of every block that
 // is marked ```console, in the order in which a reader meets them, and compares

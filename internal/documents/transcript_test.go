@@ -82,6 +82,35 @@ func TestTranscriptIsFresh(t *testing.T) {
 	fresh(t, document, text, before+b.String()+after)
 }
 
+// excerpts are the stories of which README.md shows some moments, and which.
+var excerpts = map[string]*regexp.Regexp{
+	"drift-sync-port-blocked": regexp.MustCompile(`^00:0[1-9]:\S+  (story|azure|tandem) `),
+	"switchover":              regexp.MustCompile(`^\S+  (operator|clients?|lm\d|load balancer) `),
+}
+
+// TestExcerptsAreFresh keeps what README.md shows of other stories what the lab
+// prints. What is left out is counted and said.
+func TestExcerptsAreFresh(t *testing.T) {
+	const document = "README.md"
+	for name, shown := range excerpts {
+		text := read(t, document)
+		before, _, after := between(t, document, text, name)
+		kept, left, keeps := "", 0, true
+		for line := range strings.Lines(tandem(t, "lab", "--scenario", name, "--speed", "0")) {
+			if timed.MatchString(line) || strings.HasPrefix(line, "measured ") {
+				keeps = shown.MatchString(line) || strings.HasPrefix(line, "measured ")
+			}
+			switch {
+			case keeps || line == "\n":
+				kept += line
+			default:
+				left++
+			}
+		}
+		fresh(t, document, text, fmt.Sprintf("%s```\n%s```\n\nLeft out: %d lines.\n%s", before, kept, left, after))
+	}
+}
+
 // figures are the stories whose measurements README.md shows: where Tandem does
 // nothing for the outage, where it helps, and where it harms.
 var figures = []string{"first-crashes", "partner-link-cut", "link-cut-recommended", "partner-link-cut-survivor-yields", "survivor-dies-while-fenced"}

@@ -27,7 +27,10 @@ const (
 )
 
 // Why the light world cannot play a story.
-const needsDocuments = "it is about whole documents of Resource Manager, of which the light world has but what a fence needs"
+const (
+	needsDocuments = "it is about whole documents of Resource Manager, of which the light world has but what a fence needs"
+	needsBlank     = "it is about a unit that was built anew, and those of the light world have neither licences nor services"
+)
 
 // meetsOneStep are stories in which a person or a fault meets one step of a job at a
 // set time. A worker that dies moves the steps, so what is met is another one, and
@@ -41,6 +44,7 @@ var meetsOneStep = []string{
 // Stories with one of them have their kill points in the whole world.
 var notForTheLight = map[string]string{
 	"edit": needsDocuments, "delete": needsDocuments, "write": needsDocuments, "manager-busy": needsDocuments, "refuse-health": needsDocuments,
+	"replace": needsBlank, "restore-unit": needsBlank,
 }
 
 // wholeOnly says why a story can be played in the whole world alone, by what it does

@@ -160,6 +160,12 @@ func (s senses) Connections(ctx context.Context, u pair.Unit) (n int, err error)
 	return n, err
 }
 
+// Inventory is that of a unit that nobody built anew.
+func (s senses) Inventory(ctx context.Context, u pair.Unit) (has pair.InventorySeen, err error) {
+	err = s.api(ctx, u, func(*appliance) { has = pair.InventorySeen{Licensed: true, Services: 1, ServicesHash: "shop"} })
+	return has, err
+}
+
 // front is the load balancer that has an address, for a pair.
 func (w *world) front(address netip.Addr) (*balancer, *site) {
 	for _, s := range w.sites {

@@ -36,6 +36,7 @@ func (r *Registry) Propose(in *pair.Input) *pair.Proposal {
 		return nil
 	}
 	t := &Turn{In: in, Job: was.Clone()}
+	t.out.Lasts = p.Lasts
 	t.heed(p)
 	overdue := t.overdue()
 	t.comeBack()
@@ -216,7 +217,16 @@ func (t *Turn) rest() {
 // run passes what is so already, up to the first step that has to wait.
 func (t *Turn) run(p *Procedure, overdue bool) {
 	j := t.Job
-	if why := t.disproved(); why != "" && !j.Committed {
+	switch why := t.disproved(); {
+	case why == "" || j.Committed:
+	case p.Lasts:
+		if s := t.current(); s != nil {
+			s.Note = why + ": what was set in the load balancer is taken back until that is over"
+		}
+		t.out.Release = t.heldUnits()
+		t.Soon(time.Second)
+		return
+	default:
 		t.fail(p, why+": what was set in the load balancer is taken back")
 		return
 	}

@@ -340,6 +340,7 @@ func TestStoredStepNamesStay(t *testing.T) {
 	want := map[string]string{
 		"switchover": "fit announce preference raise drain soak still-fit move release verify settle",
 		"configure":  "preflight parameters reboot-second reboot-first fit announce preference raise drain soak still-fit mode move release rest verify settle",
+		"replace":    "preflight announce preference out licensed restored equal proved mode reboot standby return verify settle",
 	}
 	for _, kind := range r.Kinds() {
 		p, _ := r.Procedure(kind)
@@ -359,7 +360,11 @@ func FuzzPropose(f *testing.F) {
 	r := registry(f)
 	for seed, kind := range r.Kinds() {
 		w := newWorld(f, edge(), pair.First)
-		w.start(job.Request{Kind: kind})
+		req := job.Request{Kind: kind}
+		if p, _ := r.Procedure(kind); p.NeedsUnit {
+			req.Unit = pair.Second
+		}
+		w.start(req)
 		b, err := json.Marshal(w.rec.Job)
 		if err != nil {
 			f.Fatal(err)

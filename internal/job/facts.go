@@ -78,6 +78,15 @@ func (t *Turn) Told(r pair.Role) (*pair.Report, bool) {
 	return &a.Report, a.Answer == pair.APIAnswered && t.fresh(a.At, toldFor)
 }
 
+// Has is what the unit said in this look that it has; false where it said nothing.
+func (t *Turn) Has(r pair.Role) (*pair.InventorySeen, bool) {
+	if !known(r) {
+		return nil, false
+	}
+	i := &t.In.Observation.Unit(r).Inventory
+	return i, !i.At.IsZero() && t.fresh(i.At, toldFor)
+}
+
 // Prefers reports whether both units say that they have a preference.
 func (t *Turn) Prefers(p pair.Preference) bool { return len(t.preferOtherwise(p)) == 0 }
 

@@ -7,6 +7,7 @@ import (
 
 	"tandem/internal/job"
 	"tandem/internal/job/configure"
+	"tandem/internal/job/replace"
 	"tandem/internal/job/switchover"
 	"tandem/internal/pair"
 )
@@ -335,6 +336,8 @@ func TestAKillAtEveryEffectChangesNothing(t *testing.T) {
 			w.start(job.Request{Kind: configure.Kind})
 			return w
 		}},
+		{"replace first", func(t testing.TB) *world { return taking(t, pair.First) }},
+		{"replace second", func(t testing.TB) *world { return taking(t, pair.Second) }},
 	}
 	for _, s := range setups {
 		t.Run(s.name, func(t *testing.T) {
@@ -428,9 +431,14 @@ func TestNoFaultBreaksAPromise(t *testing.T) {
 				u.modeAfterBoot = u.role.Other()
 			}
 		}
-		resume := w.event
+		resume, anew := w.event, pair.RoleUnknown
 		w.event = func(w *world) {
 			resume(w)
+			if anew != pair.RoleUnknown && rng.IntN(300) == 0 {
+				u := w.unit(anew)
+				u.bare = u.bare && u.unlicensed // first the one, then the other
+				u.unlicensed = false
+			}
 			if w.rec.Job.State == pair.JobRests && w.rec.Job.Said == nil && w.now.Unix()%900 == 0 {
 				w.say(pair.JobResume)
 			}
@@ -439,6 +447,14 @@ func TestNoFaultBreaksAPromise(t *testing.T) {
 		if rng.IntN(3) == 0 {
 			req = job.Request{Kind: configure.Kind}
 			w.units[rng.IntN(2)].mode = pair.Role(rng.IntN(3))
+		}
+		if rng.IntN(4) == 0 {
+			anew = pair.Second
+			if w.unit(pair.Second).state == pair.Active {
+				anew = pair.First
+			}
+			w.unit(anew).blank()
+			req = job.Request{Kind: replace.Kind, Unit: anew}
 		}
 		w.start(req)
 		ends[w.play().State]++

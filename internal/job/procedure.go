@@ -20,6 +20,12 @@ type Procedure struct {
 	// TakesUnit, TakesForce and TakesDrain say which parts of a Request mean
 	// something; the others are refused, so that nobody believes that they count.
 	TakesUnit, TakesForce, TakesDrain bool
+	// NeedsUnit refuses a Request that does not say which unit it is about.
+	NeedsUnit bool
+	// Lasts: the job's admin states keep out a unit that serves nobody. Where its
+	// partner does not prove itself for a moment they are taken back all the same, and
+	// the job goes on and asks for them again.
+	Lasts bool
 	// Drain is how long connections may take to end where a request does not say.
 	Drain time.Duration
 	Steps []Step

@@ -141,6 +141,7 @@ func (p *Procedure) refuses(req Request) error {
 	refuse(req.By == "", "by %q: expected who wants the job", req.By)
 	refuse(req.At.IsZero(), "at %v: expected a time", req.At)
 	refuse(req.Unit > pair.Second, "unit %s: expected first or second", req.Unit)
+	refuse(p.NeedsUnit && req.Unit == pair.RoleUnknown, "unit: expected first or second, the unit that the job is about")
 	refuse(known(req.Unit) && !p.TakesUnit, "unit %s: expected none, the job is about both", req.Unit)
 	refuse(req.Force && !p.TakesForce, "force %t: expected no force, nothing in this job can be forced", req.Force)
 	refuse(req.Drain != 0 && !p.TakesDrain, "drain %v: expected none, nothing is drained", req.Drain)

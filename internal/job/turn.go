@@ -52,6 +52,9 @@ func (t *Turn) Read() { t.out.Read = true }
 // Count wants the units' connections counted in this pass.
 func (t *Turn) Count() { t.out.Count = true }
 
+// Inspect wants both units asked what they have, and the checks made on this one.
+func (t *Turn) Inspect(r pair.Role) { t.out.Inspect = r }
+
 // Soon wants the next look after d or earlier.
 func (t *Turn) Soon(d time.Duration) {
 	if t.out.Next == 0 || d < time.Duration(t.out.Next) {

@@ -11,14 +11,15 @@ import (
 
 	"tandem/internal/job"
 	"tandem/internal/job/configure"
+	"tandem/internal/job/replace"
 	"tandem/internal/job/switchover"
 	"tandem/internal/pair"
 )
 
-// registry holds both procedures, as the program does.
+// registry holds the procedures, as the program does.
 func registry(t testing.TB) *job.Registry {
 	t.Helper()
-	r, err := job.NewRegistry(switchover.Procedure(), configure.Procedure())
+	r, err := job.NewRegistry(switchover.Procedure(), configure.Procedure(), replace.Procedure())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,6 +52,7 @@ type unit struct {
 	bootedAt, bootsUntil time.Time
 	dead, cut            bool // gone for good; cannot reach its partner
 	broken               bool // lives and does not forward
+	unlicensed, bare     bool // was built anew: without a licence, without services
 	stuck                bool // never takes over
 	slow                 time.Duration
 	misses               int
@@ -75,7 +77,7 @@ func (u *unit) check(now time.Time) pair.CheckAnswer {
 	}
 }
 
-func (u *unit) forwards(now time.Time) bool { return u.up(now) && !u.broken }
+func (u *unit) forwards(now time.Time) bool { return u.up(now) && !u.broken && !u.bare }
 
 func (u *unit) reboot(now time.Time) {
 	if !u.up(now) {
@@ -448,11 +450,15 @@ func (w *world) look(read bool) pair.Input {
 		if u.works == pair.RoleUnknown {
 			seen.API.Report.State = pair.NotConfigured
 		}
-		if u.state == pair.Active || w.def.HA.StandbyForwards == pair.ForwardsYes {
+		if u.state == pair.Active || u.works == pair.RoleUnknown || w.def.HA.StandbyForwards == pair.ForwardsYes {
 			seen.Service = pair.ServiceSeen{Answer: pair.ServicePassed, At: w.now}
 			if !u.forwards(w.now) {
 				seen.Service = pair.ServiceSeen{Answer: pair.ServiceFailed, Check: "shop", At: w.now}
 			}
+		}
+		seen.Inventory = pair.InventorySeen{Licensed: !u.unlicensed, Services: 1, ServicesHash: "shop", At: w.now}
+		if u.bare {
+			seen.Inventory.Services, seen.Inventory.ServicesHash = 0, ""
 		}
 		seen.Flows = pair.FlowsSeen{Count: int(u.flows), At: w.now}
 	}

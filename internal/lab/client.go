@@ -121,6 +121,14 @@ func (c *client) serving() string {
 	}
 }
 
+// unserved is for how long a unit has answered nothing; one that never did, has
+// been silent for all of the story.
+func (c *client) unserved(name string) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Since(c.seen[name])
+}
+
 func (c *client) ask(ctx context.Context) answer {
 	a := answer{sent: time.Now()}
 	ctx, cancel := context.WithTimeout(ctx, clientPatience)

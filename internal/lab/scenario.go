@@ -102,10 +102,15 @@ type Step struct {
 type Now struct {
 	// Serving is who answers the client: lm1, lm2, both or nobody.
 	Serving string `yaml:"serving"`
+	// Unserved is for how long at least a unit has answered no request of the client,
+	// by its name: unserved: { lm1: 10m }.
+	Unserved map[string]time.Duration `yaml:"unserved"`
 	// Situation is what the program believes.
 	Situation string `yaml:"situation"`
 	// Alarm is the alarm that stands, or none.
 	Alarm string `yaml:"alarm"`
+	// Backups is how many backups are kept of each unit, by role.
+	Backups map[string]int `yaml:"backups"`
 	// Job is how far the pair's newest job is, by the program's own word, or none.
 	Job string `yaml:"job"`
 	// Down lists the units that are set Down in the load balancer.

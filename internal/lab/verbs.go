@@ -230,6 +230,11 @@ func (w *World) look(now Now) {
 			w.fail(fmt.Sprintf("served by %s, expected %s", got, now.Serving))
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(now.Unserved)) {
+		if got := w.client.unserved(name); got < now.Unserved[name] {
+			w.fail(fmt.Sprintf("%s answered a request %v ago, expected none for %v", name, got, now.Unserved[name]))
+		}
+	}
 	if now.Situation != "" && w.Options.Believed != nil {
 		if got := w.Options.Believed(); got != now.Situation {
 			w.fail(fmt.Sprintf("the program believes %q, expected %q", got, now.Situation))
@@ -238,6 +243,11 @@ func (w *World) look(now Now) {
 	if now.Alarm != "" && w.Options.Alarmed != nil {
 		if got := w.Options.Alarmed(); got != now.Alarm {
 			w.fail(fmt.Sprintf("the alarm %q stands, expected %q", got, now.Alarm))
+		}
+	}
+	if now.Backups != nil && w.Options.Backups != nil {
+		if got := w.Options.Backups(); !maps.Equal(got, now.Backups) {
+			w.fail(fmt.Sprintf("backups are kept of %v, expected %v", got, now.Backups))
 		}
 	}
 	if now.Job != "" && w.Options.Job != nil {

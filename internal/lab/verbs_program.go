@@ -22,6 +22,7 @@ var programVerbs = map[string]verb{
 	"kill":              {"the handler process dies without a word, as often as times says, and every so often", kill},
 	"kill-after-write":  {"the handler dies when Resource Manager has taken its next writes, those of the method in state, and not answered yet", killAfter(ManagerName, "Resource Manager has taken its next write")},
 	"kill-after-events": {"the handler dies when the topic has taken its next events and not answered yet", killAfter(TopicName, "the topic has taken its next events")},
+	"kill-after-backup": {"the handler dies when the container for backups has taken its next write and not answered yet", toProgram(fixed("the handler will die when the container for backups has taken its next write"))},
 	"stop-program":      {"a person stops the whole function app", stopProgram},
 	"start-program":     {"a person starts the whole function app", startProgram},
 	"sweep-gap":         {"no timer fires for that long", sweepGap},
@@ -46,6 +47,9 @@ var programVerbs = map[string]verb{
 	"write":      {"the operator has written what the pair's plan shows", operates(named("has written what the plan shows for"))},
 	"switchover": {"the operator asks for the active state to be moved to the unit of state, drained for that long", operates(switchoverWords)},
 	"set-up":     {"the operator asks for HA to be set up on both units (tandem configure)", operates(named("asks for HA to be set up on"))},
+	"replace":    {"the operator asks for the unit of state to be taken in that was built anew (tandem replace)", operates(replaceWords)},
+	"backup":     {"the operator has a backup taken of both units, or of the unit of state (tandem backup)", operates(backupWords)},
+	"restore":    {"the operator has the newest backup of the unit of state restored on it (tandem restore)", operates(restoreWords)},
 	"consent":    {"the operator approves what the pair's job announces", operates(named("approves what the job announces of"))},
 	"cancel":     {"the operator cancels the pair's job", operates(named("cancels the job of"))},
 	"remove":     {"the operator removes the pair", operates(named("removes"))},
@@ -204,6 +208,22 @@ func switchoverWords(pair string, st Step) string {
 		words += fmt.Sprintf(", drained for %v", st.For)
 	}
 	return words
+}
+
+func replaceWords(pair string, st Step) string {
+	return "asks for the new " + st.State + " unit to be taken in by " + pair
+}
+
+func backupWords(pair string, st Step) string {
+	whose := "both units"
+	if st.State != "" {
+		whose = st.State
+	}
+	return "asks for a backup of " + whose + " of " + pair
+}
+
+func restoreWords(pair string, st Step) string {
+	return "asks for the newest backup of " + st.State + " of " + pair + " to be restored on it"
 }
 
 func storeSlowWords(st Step) string {

@@ -32,6 +32,9 @@ var unitVerbs = map[string]verb{
 	"unstick":          {"the unit is no longer stuck", on(unstick)},
 	"replace-unit":     {"a blank unit takes the unit's place and boots: unlicensed, without HA, services and API key, with another certificate", on(replaceUnit)},
 	"license-unit":     {"a person licenses the blank unit and gives it the API key that the program knows", on(licenseUnit)},
+	"restore-unit":     {"a person restores the services of the unit that was replaced from its backup; with state: all everything, its place in the pair too", on(restoreUnit)},
+	"refuse-backups":   {"the API's user loses the permission to take backups of the unit", on(refuseBackups)},
+	"allow-backups":    {"the API's user may take backups of the unit again", on(allowBackups)},
 	"hang":             {"the appliance hangs: it is silent to everybody, its VM runs and the platform sees nothing; boot ends it", on(hang)},
 	"api-silent":       {"the unit's API port is closed; the check port is not", on(apiSilent)},
 	"api-answers":      {"the unit's API port is open again", on(apiAnswers)},
@@ -198,6 +201,27 @@ func replaceUnit(w *World, st Step, u *loadmaster.Unit) {
 func licenseUnit(w *World, st Step, u *loadmaster.Unit) {
 	w.record.log("story", "a person licenses "+u.Name()+" and gives it the API key that the program knows")
 	u.License(APIKey(w.plan.Units[st.Unit].API.Secret), "")
+}
+
+func restoreUnit(w *World, st Step, u *loadmaster.Unit) {
+	words := "the services of " + u.Name()
+	if st.State == "all" {
+		words = "all settings of " + u.Name()
+	}
+	w.record.log("story", "a person restores "+words+" from the backup of before")
+	if err := u.RestoreKept(st.State == "all"); err != nil {
+		w.fail(err.Error())
+	}
+}
+
+func refuseBackups(w *World, _ Step, u *loadmaster.Unit) {
+	w.record.log("story", "the program's user loses the permission to take backups of "+u.Name())
+	u.ChangeFaults(func(f *loadmaster.Faults) { f.BackupsRefused = true })
+}
+
+func allowBackups(w *World, _ Step, u *loadmaster.Unit) {
+	w.record.log("story", "the program's user may take backups of "+u.Name()+" again")
+	u.ChangeFaults(func(f *loadmaster.Faults) { f.BackupsRefused = false })
 }
 
 // hang is a crash of which nobody outside learns: no event comes, and the VM

@@ -101,6 +101,8 @@ type Options struct {
 	Believed func() string
 	// Job tells how far the pair's newest job is, for the same.
 	Job func() string
+	// Backups counts the pair's backups that are kept, by the role of the unit.
+	Backups func() map[string]int
 	// Alarmed tells which alarm of the pair stands, for the same looks.
 	Alarmed func() string
 	// Took is called when a service has taken something from the program and

@@ -42,6 +42,7 @@ type Input struct {
 	Observation Observation `json:"observation"`
 	Evidence    []Evidence  `json:"evidence,omitempty"` // what events brought since
 	Open        []Intent    `json:"open,omitempty"`     // intents that are not closed yet
+	Spare       bool        `json:"spare,omitempty"`    // the process that looks has time for a backup
 	// Proposal is what the running job wants, by internal/job from the rest of this.
 	Proposal *Proposal `json:"proposal,omitempty"`
 }
@@ -126,6 +127,7 @@ func Decide(in *Input) Decision {
 		d.ReadBalancers = true
 	}
 	row.act(in, &d, c)
+	d.backUp(in)
 	d.tidy(in)
 	d.alarm(cmp.Or(row.Topic, row.Name))
 	d.Record.V, d.Record.MinReader = Version, max(MinReader, in.Record.MinReader)

@@ -176,8 +176,8 @@ func everyHold(f Facts, visit func(*Facts)) {
 }
 
 func everyLever(f Facts, visit func(*Facts)) {
-	for bits := range 4 {
-		f.Foreign, f.Refused = bits&1 == 1, bits&2 == 2
+	for bits := range 8 {
+		f.Foreign, f.Refused, f.Unsaved = bits&1 == 1, bits&2 == 2, bits&4 == 4
 		for _, job := range jobFacts[1:] { // beside levers a job only has something to say
 			f.Job = job
 			visit(&f)

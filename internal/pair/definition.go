@@ -22,6 +22,7 @@ type Definition struct {
 	Checks        []Check        `json:"checks,omitempty" jsonschema_description:"Requests to each unit's own published port that prove that it forwards."`
 	Sync          Sync           `json:"sync,omitzero" jsonschema_description:"Settings sync between the units."`
 	Failover      Failover       `json:"failover,omitzero" jsonschema_description:"When something counts as broken and what may be done about it."`
+	Backup        BackupPolicy   `json:"backup,omitzero" jsonschema_description:"Backups of both units to the container of TANDEM_BACKUPS. They hold the units' secrets."`
 }
 
 // Scope is the place of the pair's resources in Azure.

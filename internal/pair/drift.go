@@ -3,6 +3,7 @@ package pair
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -122,7 +123,7 @@ func disputed(repairs []Repair, seen *Drift) string {
 				}
 			}
 			if times >= 2 {
-				return s.Resource.Kind() + " " + s.Resource.Name() + ": " + field + ", set by Tandem and changed back by " + cmp.Or(seen.By, "somebody whom no event names")
+				return s.Resource.Title() + ": " + field + ", set by Tandem and changed back by " + cmp.Or(seen.By, "somebody whom no event names")
 			}
 		}
 	}
@@ -236,6 +237,10 @@ func (d *Drifted) words() string {
 	return words
 }
 
+// idInPath is an element of a list of references; the end of its id tells a person
+// enough.
+var idInPath = regexp.MustCompile(`\[id=/[^]]*/([^]/]+)\]`)
+
 // Differences say for a person what differs, one sentence for each resource that
 // has to be written; or why it cannot be written.
 func (d *Drift) Differences() []string {
@@ -249,11 +254,11 @@ func (d *Drift) Differences() []string {
 			verb = "is missing: "
 		}
 		few := s.Fields[:min(3, len(s.Fields))]
-		fields := strings.Join(few, ", ")
+		fields := idInPath.ReplaceAllString(strings.Join(few, ", "), "[$1]")
 		if more := s.Changes - len(few); more > 0 {
 			fields += fmt.Sprintf(" and %d more", more)
 		}
-		all[i] = s.Resource.Kind() + " " + s.Resource.Name() + " " + verb + fields
+		all[i] = s.Resource.Title() + " " + verb + fields
 	}
 	return all
 }

@@ -216,6 +216,16 @@ func TestARepairSaysWhatDiffers(t *testing.T) {
 	}
 }
 
+// TestAnIDInAPathIsToldByItsEnd: a person who reads a sentence has no use for the
+// whole of it.
+func TestAnIDInAPathIsToldByItsEnd(t *testing.T) {
+	drift := differing("properties.ipConfigurations[name=ip].properties.pools[id=/subscriptions/s/loadBalancers/ilb/pools/p]", `l[id="/a/b [1]"].x`).Drift
+	want := []string{"load balancer ilb differs in properties.ipConfigurations[name=ip].properties.pools[p], l[id=\"/a/b [1]\"].x"}
+	if got := drift.Differences(); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // TestALateEventTellsWhoItWas: the sweep may be faster than the event of a change,
 // and then nobody knows yet whose it is.
 func TestALateEventTellsWhoItWas(t *testing.T) {

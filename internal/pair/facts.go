@@ -195,6 +195,9 @@ type Facts struct {
 	// Refused: a unit's API does not let us in, or has another certificate.
 	Refused bool `json:"refused,omitempty"`
 
+	// Unsaved: the backups of a unit fail again and again.
+	Unsaved bool `json:"unsaved,omitempty"`
+
 	// Unproved: mode auto waits for the lever proof. It is part of the stance
 	// already, and here for people.
 	Unproved bool `json:"unproved,omitempty"`
@@ -220,6 +223,7 @@ func facts(in *Input, d *Decision, belief Belief) (Facts, choice) {
 		return f, d.mends(in, &f)
 	}
 	f.Refused = refused(&seen.Units[0]) || refused(&seen.Units[1])
+	f.Unsaved = unsaved(def, rec)
 	if f.Job = jobFact(in, rec); f.Job == JobFactGoes {
 		return f, choice{}
 	}

@@ -27,15 +27,17 @@ const (
 	IntentReboot               // reboot a unit, for a job
 	IntentMove                 // begin a job that moves the active state to a unit
 	IntentConfigure            // write a unit's HA mode and parameters as the pair file says, for a job
+	IntentBackup               // take a backup of a unit and keep it
+	IntentRestore              // put parts of a backup on a unit
 )
 
 // IntentKinds lists every kind that a decision may emit.
 var IntentKinds = []IntentKind{
 	IntentFence, IntentRelease, IntentTag, IntentStart, IntentRestart, IntentPrefer, IntentUp, IntentProve, IntentRepair,
-	IntentRaise, IntentDrain, IntentReboot, IntentMove, IntentConfigure,
+	IntentRaise, IntentDrain, IntentReboot, IntentMove, IntentConfigure, IntentBackup, IntentRestore,
 }
 
-var intentNames = names{"unknown", "fence", "release", "tag", "start", "restart", "prefer", "up", "prove", "repair", "raise", "drain", "reboot", "move", "configure"}
+var intentNames = names{"unknown", "fence", "release", "tag", "start", "restart", "prefer", "up", "prove", "repair", "raise", "drain", "reboot", "move", "configure", "backup", "restore"}
 
 func (k IntentKind) String() string               { return intentNames.text(uint8(k)) }
 func (k IntentKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
@@ -107,6 +109,11 @@ type Intent struct {
 	Resource ResourceID `json:"resource,omitempty"`
 	Step     string     `json:"step,omitempty"`
 
+	// Backup is the id under which IntentBackup keeps what it takes, or of the one
+	// that IntentRestore restores, and Parts the sum of its parts.
+	Backup string `json:"backup,omitempty"`
+	Parts  int    `json:"parts,omitempty"`
+
 	// Job is the id of the job that wants it.
 	Job string `json:"job,omitempty"`
 
@@ -160,6 +167,8 @@ func (i Intent) String() string {
 		return "preference of " + i.Unit.String() + " is " + i.Prefer.String()
 	case i.Kind == IntentRepair:
 		return "repair " + i.Resource.Kind() + " " + i.Resource.Name()
+	case i.Kind == IntentRestore:
+		return "restore " + PartsText(i.Parts) + " of " + i.Backup + " on " + i.Unit.String()
 	case i.Pool != "":
 		return fmt.Sprintf("%s %s is %s in %s/%s", i.Kind, i.Unit, i.Want, i.LoadBalancer, i.Pool)
 	default:

@@ -83,7 +83,8 @@ type Job struct {
 	Reason string    `json:"reason,omitempty"`
 	At     time.Time `json:"at"`
 
-	// Unit is the one that the job is about: the target of a switchover.
+	// Unit is the one that the job is about: the target of a switchover, or the one
+	// that is taken in.
 	Unit Role `json:"unit,omitempty"`
 	// Force overrides the proof that the target is fit.
 	Force bool `json:"force,omitempty"`
@@ -255,6 +256,12 @@ type Proposal struct {
 	// connections.
 	Read  bool `json:"read,omitempty"`
 	Count bool `json:"count,omitempty"`
+	// Inspect wants both units asked what they have, and the pair file's checks made
+	// on this one, also where it answers on its check port to nobody.
+	Inspect Role `json:"inspect,omitempty"`
+	// Lasts: the job is not over where the table takes its admin states back. They
+	// keep out a unit that serves nobody, so that it is safe without them for a while.
+	Lasts bool `json:"lasts,omitempty"`
 	// Next is when to look again.
 	Next Duration `json:"next,omitempty"`
 }

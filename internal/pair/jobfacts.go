@@ -146,9 +146,13 @@ func (d *Decision) setJob(j Job) {
 }
 
 // releaseJob takes back the admin states of a job that may not stand any more. A
-// job that has not moved the active state is over with that.
+// job that has not moved the active state is over with that, unless it says that it
+// lasts.
 func releaseJob(in *Input, d *Decision, c choice) {
 	release(in, d, c)
+	if p := proposed(in, &d.Record); p != nil && p.Lasts {
+		return
+	}
 	d.endJob("its admin states were taken back: it was paused or stopped, its time was over, or the unit that carries the traffic was no longer proved to forward")
 }
 

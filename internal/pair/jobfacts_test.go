@@ -103,6 +103,41 @@ func TestAJobThatHasMovedTheActiveStateIsNotUndone(t *testing.T) {
 	}
 }
 
+// TestAJobThatLastsIsNotUndone where the one who serves proves nothing for a moment: its
+// admin states go back all the same, and somebody else's doing ends it as any other.
+func TestAJobThatLastsIsNotUndone(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*Input)
+		row    string
+		state  JobState
+	}{
+		{"first, which serves, fails a check", func(in *Input) { in.Observation.Units[0].Service.Answer = ServiceFailed }, "release-job", JobRuns},
+		{"it is silent", func(in *Input) { in.Observation.Units[0] = silentUnit() }, "release-job", JobRuns},
+		{"somebody cleared the Down", func(in *Input) {
+			in.Observation.Balancers[0].Pools[0].Members[1].Admin = AdminNone
+		}, "job-erased", JobUndoes},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := moving()
+			down := in.Record.Admin[1]
+			down.Unit = Second
+			in.Record.Admin = []AdminHold{down}
+			in.Observation = withBalancer(in.Observation, AdminDown)
+			in.Proposal.Lasts = true
+			tt.change(&in)
+			d := Decide(&in)
+			if d.Row != tt.row || d.Record.Job.State != tt.state {
+				t.Errorf("row %s, job %s; want %s, %s", d.Row, d.Record.Job.State, tt.row, tt.state)
+			}
+			if released := slices.ContainsFunc(d.Intents, func(i Intent) bool { return i.Kind == IntentRelease }); released != (tt.row == "release-job") {
+				t.Errorf("intents are %v", d.Intents)
+			}
+		})
+	}
+}
+
 // secondServes is seen after a move to second: neither unit has a preference.
 func secondServes() Observation {
 	return withBalancer(observed(prefers(at(CheckIdle, Standby), PreferNone), prefers(at(CheckServing, Active), PreferNone)), AdminNone)

@@ -34,6 +34,21 @@ type UnitSeen struct {
 	Power   PowerSeen   `json:"power,omitzero"`
 	Service ServiceSeen `json:"service,omitzero"`
 	Flows   FlowsSeen   `json:"flows,omitzero"`
+	// Inventory is asked for by a job that takes in a new unit, and by nobody else.
+	Inventory InventorySeen `json:"inventory,omitzero"`
+}
+
+// InventorySeen is what a unit says that it has; At is zero where it was not asked
+// or did not tell.
+type InventorySeen struct {
+	// Licensed: it names a licence. A unit that was never licensed serves nobody.
+	Licensed bool `json:"licensed,omitempty"`
+	// Services counts its virtual services, and ServicesHash names exactly these, by
+	// port and protocol: addresses and numbers are each unit's own (loadmaster.md 0.1
+	// fact 9, 7 item 9).
+	Services     int       `json:"services,omitempty"`
+	ServicesHash string    `json:"servicesHash,omitempty"`
+	At           time.Time `json:"at,omitzero"`
 }
 
 // FlowsSeen is how many connections a unit says that it carries; At is zero where

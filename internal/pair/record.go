@@ -65,6 +65,10 @@ type Record struct {
 	Repairs []Repair `json:"repairs,omitempty"`
 	// Job is the pair's only job, or the last one that ended.
 	Job *Job `json:"job,omitempty"`
+	// BackUp is a person's wish to have a backup taken now, and Restore to have one put
+	// on a unit.
+	BackUp  *BackupWish  `json:"backUp,omitempty"`
+	Restore *RestoreWish `json:"restore,omitempty"`
 	// Pause is set while a person holds the pair.
 	Pause *Pause `json:"pause,omitempty"`
 	// Prove is a person's wish to have the lever proved.
@@ -96,6 +100,10 @@ type UnitRecord struct {
 	// Powered are the times of the last day at which we started or restarted
 	// the VM.
 	Powered []time.Time `json:"powered,omitempty"`
+	// Backup is how the unit's backups stand, and Restored what was put on it last;
+	// nil where there was none.
+	Backup   *UnitBackup `json:"backup,omitempty"`
+	Restored *Restored   `json:"restored,omitempty"`
 }
 
 // Refusal is how long credentials rest that a unit refused.

@@ -29,3 +29,7 @@ func (id ResourceID) Kind() string {
 	all := strings.Split(string(id), "/")
 	return kinds[all[max(0, len(all)-2)]]
 }
+
+// Title is what people call the resource: its kind, where that is known, and its
+// name.
+func (id ResourceID) Title() string { return strings.TrimSpace(id.Kind() + " " + id.Name()) }

@@ -659,6 +659,13 @@ var restRows = []Row{
 		Why:    "one unit serves and the other stands by, but an admin state that is not ours stands on one of them",
 	},
 	{
+		Name: "backup-fails", Acts: "explain", Alarm: AlarmWarning,
+		Person: "Look at tandem backups for the reason: the unit's user needs the permission backup, the app's identity Storage Blob Data Contributor on the container of TANDEM_BACKUPS. It is tried again by itself, at longer and longer intervals; tandem backup tries now.",
+		when:   func(f *Facts) bool { return f.Unsaved },
+		act:    explainOnly,
+		Why:    "one unit serves and the other stands by, but the backups of a unit failed several times in a row",
+	},
+	{
 		Name: "healthy", Acts: "nothing", Alarm: AlarmNone,
 		when: func(*Facts) bool { return true },
 		act:  explainOnly,
@@ -716,6 +723,16 @@ func why(row *Row, in *Input, d *Decision) string {
 	}
 	if j := d.Record.Job; j != nil && (f.Job != JobFactNone || f.Hold == HoldJob) {
 		words += "; " + j.words()
+	}
+	for _, i := range d.Intents {
+		if i.Kind == IntentBackup && i.Job == "" {
+			words += "; a backup of " + i.Unit.String() + " is taken for " + i.By
+		}
+	}
+	for _, r := range Roles {
+		if b := d.Record.Units[r.Index()].Backup; f.Unsaved && b != nil && b.Failures > 0 {
+			words += fmt.Sprintf("; the backup of %s failed %d times: %s", r, b.Failures, b.Why)
+		}
 	}
 	if f.Approved {
 		words += "; approved by " + approvedBy(in)

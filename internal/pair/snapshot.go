@@ -84,8 +84,8 @@ type Decided struct {
 
 // Asked is the journal's form of a person's word about the pair.
 type Asked struct {
-	// Word is pause, resume, approve, ack, prove, apply or remove; of all pairs stop
-	// or go; with Job the kind of the job that was begun, or what was said about it:
+	// Word is pause, resume, approve, ack, prove, backup, restore, apply or remove; of
+	// all pairs stop or go; with Job the kind of the job that was begun, or what was said about it:
 	// approve, pause, resume, cancel.
 	Word   string    `json:"word"`
 	By     string    `json:"by"`
@@ -95,6 +95,9 @@ type Asked struct {
 	Plan   string    `json:"plan,omitempty"`  // the hash of what was approved
 	Job    string    `json:"job,omitempty"`   // the id of the job that the word is about
 	Force  bool      `json:"force,omitempty"` // the job overrides the proof that its target is fit
+	// Backup is the one that is to be restored, and Parts are the words for its parts.
+	Backup string `json:"backup,omitempty"`
+	Parts  string `json:"parts,omitempty"`
 }
 
 // Entry is one row of a pair's journal; its kind tells what its body is.

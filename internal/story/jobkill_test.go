@@ -34,6 +34,18 @@ steps:
   - { at: 1m,     do: set-up }
   - { at: 12m30s, expect: { serving: lm1, situation: healthy, alarm: none, job: done, down: [] } }
 `},
+	{"replace", `
+for: 17m
+boot: 1m
+steps:
+  - { at: 30s,    do: crash, unit: first }
+  - { at: 1m,     do: replace-unit, unit: first }
+  - { at: 3m,     do: replace, state: first }
+  - { at: 3m10s,  do: pin, unit: first }
+  - { at: 3m20s,  do: license-unit, unit: first }
+  - { at: 3m30s,  do: restore-unit, unit: first, state: all }
+  - { at: 16m30s, expect: { serving: lm2, situation: healthy, alarm: preference-held, job: done, down: [], unserved: { lm1: 16m } } }
+`},
 }
 
 // death is a moment at which a handler dies: with a write to its store that

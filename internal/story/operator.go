@@ -124,6 +124,10 @@ func (o *operator) command(ctx context.Context, verb string, st lab.Step) error 
 		return o.job(ctx, "switchover", st)
 	case "set-up":
 		return o.job(ctx, "configure", st)
+	case "restore":
+		return o.restore(ctx, st)
+	case "replace":
+		return o.job(ctx, "replace", st)
 	case "consent":
 		return o.sayJob(ctx, pair.JobApprove, st.Unit)
 	case "cancel":
@@ -149,7 +153,7 @@ func (o *operator) command(ctx context.Context, verb string, st lab.Step) error 
 		ask.Plan = shown.Plan.Hash
 	default: // the others take nothing besides
 	}
-	if word == api.Pause && st.State != "" {
+	if (word == api.Pause || word == api.BackUp) && st.State != "" {
 		if err := ask.Unit.UnmarshalText([]byte(st.State)); err != nil {
 			return err
 		}
@@ -187,6 +191,26 @@ func (o *operator) job(ctx context.Context, kind string, st lab.Step) error {
 	}
 	_, err := o.api.StartJob(ctx, st.Unit, start, "", false)
 	return err
+}
+
+// restore has the newest backup of a unit restored on it.
+func (o *operator) restore(ctx context.Context, st lab.Step) error {
+	ask := api.RestoreAsk{By: lab.Person.Name, Reason: "story"}
+	if err := ask.Unit.UnmarshalText([]byte(st.State)); err != nil {
+		return err
+	}
+	list, err := o.api.Backups(ctx, st.Unit)
+	if err != nil {
+		return err
+	}
+	for _, b := range list.Backups {
+		if b.Unit == ask.Unit {
+			ask.Backup = b.ID
+			_, err := o.api.Restore(ctx, st.Unit, ask, "", false)
+			return err
+		}
+	}
+	return fmt.Errorf("no backup of %s is kept", st.State)
 }
 
 // sayJob says a word about the job that the server shows now.

@@ -15,6 +15,7 @@ import (
 	"tandem/internal/lab/arm"
 	"tandem/internal/loadmaster"
 	"tandem/internal/store"
+	"tandem/internal/vault"
 )
 
 // Options are how a story is played.
@@ -46,6 +47,7 @@ func With(ctx context.Context, sc lab.Scenario, o Options) (Outcome, lab.Outage,
 	start := time.Now()
 	account := store.NewEmbedded(store.EmbeddedOptions{})
 	journal := account.Store(store.HandleOptions{})
+	container := vault.NewMemory()
 	world, err := lab.New(sc, lab.Options{Seed: o.Seed, Tell: o.Tell, Believed: func() string {
 		snap, err := journal.Load(context.WithoutCancel(ctx), pairName)
 		if err != nil {
@@ -61,6 +63,8 @@ func With(ctx context.Context, sc lab.Scenario, o Options) (Outcome, lab.Outage,
 			return "none"
 		}
 		return snap.Record.Job.State.String()
+	}, Backups: func() map[string]int {
+		return keptBackups(context.WithoutCancel(ctx), container.Vault(nil))
 	}, Alarmed: func() string {
 		snap, err := journal.Load(context.WithoutCancel(ctx), pairName)
 		switch {
@@ -81,7 +85,7 @@ func With(ctx context.Context, sc lab.Scenario, o Options) (Outcome, lab.Outage,
 	}
 	s, err := newStage(world, account, o.Seed)
 	if err == nil {
-		s.effect = o.Effect
+		s.effect, s.vault = o.Effect, container
 		err = s.attach(functions)
 	}
 	if err != nil {
@@ -109,6 +113,19 @@ func With(ctx context.Context, sc lab.Scenario, o Options) (Outcome, lab.Outage,
 	out.Timeline = timeline(world.Transcript())
 	out.Failures = world.Failures()
 	return out, world.Outage(), published(world), nil
+}
+
+// keptBackups counts the backups of the story's pair, by the role of the unit.
+func keptBackups(ctx context.Context, v *vault.Vault) map[string]int {
+	all, err := v.List(ctx, pairName)
+	if err != nil {
+		return map[string]int{err.Error(): 1}
+	}
+	counts := map[string]int{}
+	for _, b := range all {
+		counts[b.Unit.String()]++
+	}
+	return counts
 }
 
 // run plays the story while the operator is at work.

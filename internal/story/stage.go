@@ -7,11 +7,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tandem/internal/lab"
 	"tandem/internal/lab/host"
 	"tandem/internal/store"
+	"tandem/internal/vault"
 )
 
 // stage is the program's side of a story: its storage account, its workers, and
@@ -19,6 +21,8 @@ import (
 type stage struct {
 	world    *lab.World
 	account  *store.Embedded
+	vault    *vault.Memory // the container for backups
+	fatal    atomic.Int64  // writes to it of which the process dies
 	seed     uint64
 	tables   *tables
 	gate     store.TableGate // of every process
@@ -31,7 +35,7 @@ type stage struct {
 
 // newStage prepares the program's side of a world. Nothing runs yet.
 func newStage(world *lab.World, account *store.Embedded, seed uint64) (*stage, error) {
-	s := &stage{world: world, account: account, seed: seed, tables: newTables(seed)}
+	s := &stage{world: world, account: account, vault: vault.NewMemory(), seed: seed, tables: newTables(seed)}
 	s.gate = s.tables.gate
 	for _, machine := range world.Workers() {
 		w := &worker{stage: s, machine: machine, teller: "tandem"}
@@ -94,6 +98,8 @@ func (s *stage) do(st lab.Step) error {
 		s.tables.failNext(max(st.Times, 1))
 	case "newer-record":
 		return s.account.MarkRecord(cmp.Or(st.Unit, pairName), newerReader)
+	case "kill-after-backup":
+		s.fatal.Add(1)
 	case "freeze-before-write":
 		return s.hold(st)
 	case "freeze", "clock":

@@ -70,6 +70,7 @@ func (w *worker) program(p *process, id string) (*app.App, error) {
 	}
 	return app.New(app.Options{
 		Store:   s.account.Store(store.HandleOptions{Now: w.now, Gate: p.storeGate, Tables: s.gate}),
+		Vault:   s.vault.Vault(p.vaultGate),
 		Secrets: secrets(s.world.Secrets()), Credential: credential{}, Cloud: azure(),
 		Client: client, DialContext: p.dialOut, Topic: "https://" + lab.TopicName + "/api/events", TopicKey: lab.TopicKey,
 		Own: events.Own{AppID: lab.Tandem.AppID, ObjectID: lab.Tandem.ObjectID}, Peers: []netip.Prefix{netip.PrefixFrom(w.machine.Addr(), 32)},
@@ -129,6 +130,18 @@ func (p *process) storeGate(_ context.Context, write bool) error {
 		return err
 	}
 	return p.stored()
+}
+
+// vaultGate is storeGate for the container of backups, whose next write may be one of
+// which the process dies.
+func (p *process) vaultGate(ctx context.Context, write bool) error {
+	err := p.storeGate(ctx, write)
+	if fatal := &p.worker.stage.fatal; err == nil && write && fatal.Add(-1) >= 0 {
+		p.doom()
+	} else if err == nil && write {
+		fatal.Add(1)
+	}
+	return err
 }
 
 // dialOut dials as the process, which keeps its connections until it ends.

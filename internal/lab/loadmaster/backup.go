@@ -40,7 +40,18 @@ type backupFile struct {
 }
 
 // isGEO tells whether a parameter belongs to the GEO part.
-func (p parameter) isGEO() bool { return p.name == "geopartners" }
+func (p parameter) isGEO() bool { return strings.HasPrefix(p.name, "geo") }
+
+// giveBackup answers whoever may have one with a backup.
+func (u *Unit) giveBackup(args arguments) answer {
+	u.mu.Lock()
+	refused := u.faults.BackupsRefused
+	u.mu.Unlock()
+	if refused {
+		return fail(403, "Permission denied") // no text of such a refusal is known
+	}
+	return u.backup(args)
+}
 
 // backup answers with a file. Equal settings give equal bytes.
 func (u *Unit) backup(arguments) answer {

@@ -25,10 +25,10 @@ type command struct {
 // commandList is the commands in the order of listapi. The cloud forms do
 // what the Azure forms do (loadmaster.md 2.1).
 func commandList() []command {
-	return []command{
+	commands := []command{
 		{"azurehamode", (*Unit).setMode, false},
 		{"azurehaparam", (*Unit).setHAParameters, false},
-		{"backup", (*Unit).backup, false},
+		{"backup", (*Unit).giveBackup, false},
 		{"get", (*Unit).get, true},
 		{"getall", (*Unit).getAll, true},
 		{"getazurehaparams", (*Unit).getHAParameters, true},
@@ -37,12 +37,13 @@ func commandList() []command {
 		{"listapi", (*Unit).listAPI, true},
 		{"reboot", (*Unit).rebootCommand, true},
 		{"restore", (*Unit).restore, false},
-		{"set", (*Unit).set, false},
+		{"set", (*Unit).setAndFollow, false},
 		{"setcloudhamode", (*Unit).setMode, false},
 		{"setcloudhaparam", (*Unit).setHAParameters, false},
 		{"stats", (*Unit).stats, true},
 		{"vstotals", (*Unit).vsTotals, true},
 	}
+	return append(commands, geoCommands()...)
 }
 
 // execute runs a command; its name has any case (loadmaster.md 1.1).

@@ -149,37 +149,45 @@ func (u *Unit) watchPartner(ctx context.Context) {
 }
 
 // checkPartner asks the partner's check port on a connection of its own, as
-// the unit does (loadmaster.md 2.4). It speaks HTTP by hand, because an
-// http.Transport would leave goroutines behind when the unit dies.
+// the unit does (loadmaster.md 2.4).
 func (u *Unit) checkPartner(ctx context.Context, address string) partnerView {
 	ctx, cancel := context.WithTimeout(ctx, u.cfg.CheckTimeout)
 	defer cancel()
-	conn, err := u.host.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return partnerDown
-	}
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	defer func() { _ = conn.Close() }()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/", nil)
 	if err != nil {
 		return partnerDown
 	}
-	req.Close = true
-	if err := req.Write(conn); err != nil {
+	status, err := u.exchange(ctx, address, req)
+	switch {
+	case err != nil:
 		return partnerDown
-	}
-	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
-	if err != nil {
-		return partnerDown
-	}
-	_ = resp.Body.Close()
-	switch resp.StatusCode {
-	case http.StatusOK:
+	case status == http.StatusOK:
 		return partnerActive
-	case http.StatusServiceUnavailable:
+	case status == http.StatusServiceUnavailable:
 		return partnerStandby
 	}
 	return partnerDown
+}
+
+// exchange sends a request on a connection of its own and returns the status of
+// the answer. It speaks HTTP by hand, because an http.Transport would leave
+// goroutines behind when the unit dies.
+func (u *Unit) exchange(ctx context.Context, address string, req *http.Request) (status int, err error) {
+	conn, err := u.host.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return 0, err
+	}
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	defer func() { _ = conn.Close() }()
+	req.Close = true
+	if err := req.Write(conn); err != nil {
+		return 0, err
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
+	if err != nil {
+		return 0, err
+	}
+	return resp.StatusCode, resp.Body.Close()
 }
 
 // step feeds the result of one check to the state machine.
@@ -226,6 +234,7 @@ func (u *Unit) become(state State, reason string) string {
 	u.activeSince = time.Time{}
 	if state == Active {
 		u.activeSince = time.Now()
+		u.forgetPartners()
 	}
 	return fmt.Sprintf("becomes %s (%s)", state, reason)
 }

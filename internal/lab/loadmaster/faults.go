@@ -23,6 +23,8 @@ type Faults struct {
 	// RealServersDown is a fault behind the unit, which does its own part: what
 	// its published services do then is an option (Options.DeadRealServers).
 	RealServersDown bool
+	// BackupsRefused is a user of the API without the permission for backups.
+	BackupsRefused bool
 }
 
 // APIFault is what is wrong with the API.

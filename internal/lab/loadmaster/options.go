@@ -66,7 +66,33 @@ type Options struct {
 	// TimesAsText writes boottime and activetime as a date rather than as
 	// Unix seconds; no value other than 0 was seen (loadmaster.md 2.2).
 	TimesAsText bool
+	// Partners says when the GEO partners must be submitted again
+	// (loadmaster.md 4.4, and 6 number 10).
+	Partners Partners
+	// EmptyGEO is the answer where there is no such cluster or name, or none at
+	// all (loadmaster.md 4.2).
+	EmptyGEO EmptyGEO
 }
+
+// Partners says when a unit has forgotten its GEO partners, whose addresses it
+// still reads back.
+type Partners int
+
+// The answers to Partners.
+const (
+	PartnersForgottenWhenActive Partners = iota // by a unit that becomes active
+	PartnersForgottenAtBoot                     // and by a standalone unit that boots
+	PartnersKept
+)
+
+// EmptyGEO is what is answered where nothing is found.
+type EmptyGEO int
+
+// The answers to EmptyGEO.
+const (
+	EmptyGEOIsAnError EmptyGEO = iota // 422, No geo data found
+	EmptyGEOIsEmpty                   // 200 without data
+)
 
 // PolledBy says whose GET on the check port ends the unit's complaint that
 // nobody polls it.

@@ -60,7 +60,9 @@ func parameterList() []parameter {
 		{name: "sessionmaxfailattempts", scope: synchronised, initial: "3"},
 		{name: "cachesize", scope: synchronised, initial: "100"},
 		{name: "conntimeout", scope: synchronised, initial: "660"},
+		{name: "geoclients", scope: synchronised},
 		{name: "geopartners", scope: synchronised},
+		{name: "geosshport", scope: synchronised, initial: "22"},
 		{name: "motd", scope: synchronised},
 		{name: "SyslogPort", scope: synchronised, initial: "514"},
 	}

@@ -20,6 +20,8 @@ const (
 	checkPort purpose = iota + 1
 	apiPort
 	servicePort
+	geoPort
+	dnsPort
 )
 
 // port is an open port of a running unit.
@@ -86,6 +88,7 @@ func (u *Unit) wantedPorts() map[int]purpose {
 	if u.life.web && u.faults.API != APIRefuses {
 		want[u.cfg.APIPort] = apiPort
 	}
+	u.wantedGEOPorts(want)
 	return want
 }
 
@@ -119,6 +122,13 @@ func (u *Unit) openPort(l *life, number int, why purpose) {
 		listener = tls.NewListener(listener, u.tlsConfig())
 	case servicePort:
 		p.server = newServer(u.serviceHandler(number))
+	case geoPort:
+		p.server = newServer(u.geoHandler())
+	case dnsPort:
+		p.server = newServer(nil) // serves nothing, and closes like the others
+		l.ports[number] = p
+		l.running.Go(func() { u.serveDNS(l, p) })
+		return
 	}
 	p.server.ConnState = func(c net.Conn, state http.ConnState) {
 		p.count(l, c, state)

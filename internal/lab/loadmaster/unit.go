@@ -115,6 +115,7 @@ type Unit struct {
 	log  func(event string)
 
 	power    chan struct{}  // held by who switches the power or reboots
+	geoWake  chan struct{}  // tells watchGEO to look now
 	settling chan struct{}  // held by who opens and closes ports, and guards life.ports
 	reboots  sync.WaitGroup // reboots that are under way
 
@@ -139,8 +140,10 @@ type Unit struct {
 	installed   string // that runs after the next boot
 	serial      string
 	licensed    bool
-	services    []int // published ports
+	services    []int  // published ports
+	kept        []byte // the backup of before Replace, which people have
 	logins      logins
+	geo         geoState // in part
 
 	// In memory: this is lost with the power.
 	life        *life
@@ -200,7 +203,7 @@ func New(cfg Config, host *network.Host, log func(event string)) (*Unit, error) 
 	rng := rand.New(rand.NewPCG(cfg.Seed, 0x6c6f61646d6173))
 	u := &Unit{
 		cfg: cfg, host: host, log: log,
-		power: make(chan struct{}, 1), settling: make(chan struct{}, 1),
+		power: make(chan struct{}, 1), settling: make(chan struct{}, 1), geoWake: make(chan struct{}, 1),
 		rng: rng, configured: cfg.haSettings(), parameters: initialParameters(cfg),
 		apiEnabled: true, apiKey: cfg.APIKey, password: cfg.Password, certificate: certificate,
 		changedAt: time.Now(), firmware: cfg.Firmware, installed: cfg.Firmware, serial: cfg.Serial, licensed: true,
@@ -305,6 +308,7 @@ func (u *Unit) Start(state State) {
 	u.host.SetUp(true)
 	u.arrive(l, state)
 	l.running.Go(func() { u.watchPartner(ctx) })
+	l.running.Go(func() { u.watchGEO(ctx) })
 }
 
 // PowerOff is a crash, or a deallocation: the unit vanishes from the network
@@ -349,6 +353,7 @@ func (u *Unit) begin() (context.Context, *life) {
 	u.polled, u.misses, u.activeSince = false, 0, time.Time{}
 	u.lostWrites, u.limiter, u.served = map[string]string{}, limiter{}, map[int]int{}
 	u.published = slices.Clone(u.services)
+	u.recallPartners()
 	// Every boot has its own boottime, which counts in seconds.
 	previous := u.bootedAt
 	u.bootedAt = time.Now()
@@ -386,6 +391,7 @@ func (u *Unit) boot() {
 			return
 		}
 		u.arrive(l, Passive)
+		l.running.Go(func() { u.watchGEO(ctx) })
 		u.watchPartner(ctx)
 	})
 }
