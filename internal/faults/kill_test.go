@@ -29,6 +29,7 @@ const (
 // Why the light world cannot play a story.
 const (
 	needsDocuments = "it is about whole documents of Resource Manager, of which the light world has but what a fence needs"
+	needsVault     = "it is about backups, which the light world's processes have no place for"
 	needsBlank     = "it is about a unit that was built anew, and those of the light world have neither licences nor services"
 )
 
@@ -45,6 +46,7 @@ var meetsOneStep = []string{
 var notForTheLight = map[string]string{
 	"edit": needsDocuments, "delete": needsDocuments, "write": needsDocuments, "manager-busy": needsDocuments, "refuse-health": needsDocuments,
 	"replace": needsBlank, "restore-unit": needsBlank,
+	"backup": needsVault, "restore": needsVault, "refuse-backups": needsVault, "allow-backups": needsVault, "kill-after-backup": needsVault,
 }
 
 // wholeOnly says why a story can be played in the whole world alone, by what it does

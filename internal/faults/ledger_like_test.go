@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"tandem/internal/lab"
-	"tandem/internal/pair"
 	"tandem/internal/store"
 )
 
@@ -25,26 +24,27 @@ func (e embedded) handle(now func() time.Time) vault {
 
 func (e embedded) dequeue(hide time.Duration) []letter {
 	var out []letter
-	for {
-		taken, err := e.Dequeue(context.Background(), pair.QueuePairs, 32, hide)
-		if err != nil {
-			panic(err) // an account without faults
-		}
-		for _, m := range taken {
-			l := letter{id: m.ID, receipt: m.PopReceipt, taken: m.DequeueCount}
-			if err := json.Unmarshal([]byte(m.Text), &l.message); err != nil {
-				panic(err) // the program wrote it
+	for _, queue := range queues {
+		for more := true; more; {
+			taken, err := e.Dequeue(context.Background(), queue, 32, hide)
+			if err != nil {
+				panic(err) // an account without faults
 			}
-			out = append(out, l)
-		}
-		if len(taken) < 32 {
-			return out
+			for _, m := range taken {
+				l := letter{queue: queue, id: m.ID, receipt: m.PopReceipt, taken: m.DequeueCount}
+				if err := json.Unmarshal([]byte(m.Text), &l.message); err != nil {
+					panic(err) // the program wrote it
+				}
+				out = append(out, l)
+			}
+			more = len(taken) == 32
 		}
 	}
+	return out
 }
 
 func (e embedded) drop(l letter) {
-	_ = e.Delete(context.Background(), pair.QueuePairs, l.id, l.receipt) // it was taken again meanwhile
+	_ = e.Delete(context.Background(), l.queue, l.id, l.receipt) // it was taken again meanwhile
 }
 
 func (e embedded) mark(name string, minReader int) error { return e.MarkRecord(name, minReader) }

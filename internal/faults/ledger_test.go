@@ -36,6 +36,7 @@ var (
 
 // letter is a message as a host takes it from a queue.
 type letter struct {
+	queue       string
 	id, receipt string
 	message     pair.Message
 	visible     time.Time
@@ -330,19 +331,22 @@ func (l *ledger) Delivered(ctx context.Context, name string, ids []string) error
 	return nil
 }
 
-func (l *ledger) Send(ctx context.Context, _ string, m pair.Message, delay time.Duration) error {
+func (l *ledger) Send(ctx context.Context, queue string, m pair.Message, delay time.Duration) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("reach the ledger: %w: %w", pair.ErrUnreachable, err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	whole := (max(delay, 0) + time.Second - 1).Truncate(time.Second)
-	l.queue = append(l.queue, &letter{id: l.next(), message: m, visible: time.Now().Add(whole)})
+	l.queue = append(l.queue, &letter{queue: queue, id: l.next(), message: m, visible: time.Now().Add(whole)})
 	return nil
 }
 
-// dequeue takes the visible messages, the longest visible first, and hides them
-// for a while.
+// queues are those of the program, in the order in which the host asks them.
+var queues = []string{pair.QueuePairs, pair.QueueJobs}
+
+// dequeue takes the visible messages of one queue after the other, the longest
+// visible first, and hides them for a while.
 func (l *ledger) dequeue(hide time.Duration) []letter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -353,7 +357,9 @@ func (l *ledger) dequeue(hide time.Duration) []letter {
 			visible = append(visible, m)
 		}
 	}
-	slices.SortStableFunc(visible, func(a, b *letter) int { return a.visible.Compare(b.visible) })
+	slices.SortStableFunc(visible, func(a, b *letter) int {
+		return cmp.Or(cmp.Compare(slices.Index(queues, a.queue), slices.Index(queues, b.queue)), a.visible.Compare(b.visible))
+	})
 	out := make([]letter, len(visible))
 	for n, m := range visible {
 		m.taken++

@@ -138,6 +138,7 @@ type process struct {
 
 	// The world's lock guards these.
 	sites   map[string]*grasp
+	waits   int64         // how often it waited while its machine was frozen
 	looked  bool          // it has read a pair
 	skew    time.Duration // of its clock, when it did so last
 	stepped time.Time     // the last step of its clock that it could see
@@ -203,17 +204,21 @@ func (p *process) gone() error {
 }
 
 // pass waits while the machine is frozen. What waited goes on one after the
-// other, in an order that depends on what it is.
+// other, in an order that depends on what it is and when it began to wait.
 func (p *process) pass(what string) error {
 	w := p.machine.world
 	for {
 		w.mu.Lock()
 		left := time.Until(p.machine.frozen)
+		if left > 0 {
+			p.waits++
+		}
+		nth := p.waits
 		w.mu.Unlock()
 		if left <= 0 {
 			return p.gone()
 		}
-		thaw := time.NewTimer(left + time.Duration(w.roll("thaw "+what, p.name, 0)%5000)*time.Microsecond)
+		thaw := time.NewTimer(left + time.Duration(w.roll("thaw "+what, p.name, nth)%5000)*time.Microsecond)
 		select {
 		case <-thaw.C:
 		case <-p.dead:
