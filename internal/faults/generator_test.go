@@ -24,7 +24,7 @@ const (
 	healedFor = 20 * time.Minute
 	// healedSoon is when it mostly is, and what a story made by the generator
 	// lasts; a pair that is not ready then gets the rest.
-	healedSoon = 12 * time.Minute
+	healedSoon = 15 * time.Minute
 )
 
 // fault is one thing that can go wrong and what ends it; what passes by itself
@@ -451,6 +451,11 @@ func (g *generator) heal(at time.Duration) {
 	}
 	add(lab.Step{Do: "resume", State: "all"})
 	for _, p := range pairs {
+		add(lab.Step{Do: "cancel", Unit: p}) // a job that still asks for what somebody wanted before
+		if g.sc.Pair["ha.standbyForwards"] == "yes" && g.sc.Options["standby-forwards"] != "yes" {
+			// Whoever wrote the pair file was wrong, which keeps every switchover waiting.
+			add(lab.Step{Do: "apply", Unit: p, Set: map[string]any{"ha.standbyForwards": "no", "failover.up": "never"}})
+		}
 		add(lab.Step{Do: "resume", Unit: p})
 	}
 	for _, do := range []string{"start", "boot", "reboot"} { // the first start may have found no room
@@ -462,12 +467,12 @@ func (g *generator) heal(at time.Duration) {
 		}
 	}
 	healed := at
-	for round := range 6 {
+	for round := range 7 {
 		for _, p := range pairs {
 			for _, do := range []string{"ack", "approve", "consent"} {
 				add(lab.Step{Do: do, Unit: p})
 			}
-			if round > 0 && g.sc.Pair["ha.preferred"] == "first" {
+			if round > 0 && round < 5 && g.sc.Pair["ha.preferred"] == "first" {
 				add(lab.Step{Do: "switchover", Unit: p, State: "first", For: time.Second}) // who failed over for an announced trouble stays there
 			}
 		}

@@ -311,6 +311,11 @@ func TestTheActiveStateIsMovedWhereThatIsWanted(t *testing.T) {
 	threat := func(r Role) func(*Input) {
 		return func(in *Input) { in.Record.Units[r.Index()].Platform = Evidence{Kind: EvidenceDegraded, At: noon} }
 	}
+	failedBy := func(by string, acknowledged bool) func(*Input) {
+		return func(in *Input) {
+			in.Record.Job = &Job{ID: "edge-000000000003-001", Kind: "switchover", By: by, State: JobFailed, Acknowledged: acknowledged}
+		}
+	}
 	tests := []struct {
 		name   string
 		seen   Observation
@@ -321,6 +326,10 @@ func TestTheActiveStateIsMovedWhereThatIsWanted(t *testing.T) {
 		{"managed: back to first", secondServes, []func(*Input){managed}, "move", First},
 		{"managed: not before the hold", secondServes, []func(*Input){managed, func(in *Input) { in.Record.Since = noon.Add(-time.Minute) }}, "move-held", RoleUnknown},
 		{"managed: not so soon after the last move", secondServes, []func(*Input){managed, func(in *Input) { in.Record.Moves = []time.Time{noon.Add(-time.Minute)} }}, "move-held", RoleUnknown},
+		{"managed: not after a move of ours that failed", secondServes, []func(*Input){managed, failedBy(OwnerTandem, false)}, "job-failed", RoleUnknown},
+		{"managed: but when a person has taken note", secondServes, []func(*Input){managed, failedBy(OwnerTandem, true)}, "move", First},
+		{"managed: what failed for a person is another thing", secondServes, []func(*Input){managed, failedBy("ada", false)}, "move", First},
+		{"trouble: not after a move of ours that failed", firstServes, []func(*Input){threat(First), failedBy(OwnerTandem, false)}, "job-failed", RoleUnknown},
 		{"managed: not to a machine that is in trouble", secondServes, []func(*Input){managed, threat(First)}, "healthy", RoleUnknown},
 		{"managed: not before the hold after the platform called the machine unavailable, or well", secondServes, []func(*Input){managed, func(in *Input) {
 			in.Record.Units[0].Platform = Evidence{Kind: EvidenceUnavailable, At: noon.Add(-time.Minute)}

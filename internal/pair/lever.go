@@ -136,17 +136,23 @@ func chooseForSituation(in *Input, d *Decision) choice {
 		return chooseForDegraded(in, d)
 	case d.Seen != Healthy:
 		return choice{}
-	case threatened(&d.Record, servingAlone(&in.Observation)) && !threatened(&d.Record, servingAlone(&in.Observation).Other()):
+	case threatened(&d.Record, servingAlone(&in.Observation)) && !threatened(&d.Record, servingAlone(&in.Observation).Other()) && !moveFailed(&d.Record):
 		return choice{LeverMove, servingAlone(&in.Observation).Other(), Allowed}
 	case d.Record.Prove != nil:
 		return choice{LeverProve, servingAlone(&in.Observation).Other(), Allowed}
 	case preferenceDiffers(&in.Observation, def.HA.UnitPreference()):
 		return choice{LeverPrefer, RoleUnknown, Allowed}
-	case def.HA.Failback == FailbackManaged && def.HA.Preferred == PreferFirst && servingAlone(&in.Observation) == Second && !threatened(&d.Record, First):
+	case def.HA.Failback == FailbackManaged && def.HA.Preferred == PreferFirst && servingAlone(&in.Observation) == Second && !threatened(&d.Record, First) && !moveFailed(&d.Record):
 		return choice{LeverMove, First, Allowed}
 	default:
 		return choice{}
 	}
+}
+
+// moveFailed reports whether a move of our own has failed and nobody has taken note
+// of that: what could not be done is not begun again and again.
+func moveFailed(rec *Record) bool {
+	return rec.Job != nil && rec.Job.By == OwnerTandem && rec.Job.State == JobFailed && !rec.Job.Acknowledged
 }
 
 // threatened reports whether the platform has announced trouble for a unit's VM
