@@ -140,9 +140,7 @@ func FuzzTheClientTakesOnlyAnAnswerForSuccess(f *testing.F) {
 	f.Add(401, ``)
 	f.Add(302, `<html>`)
 	f.Fuzz(func(t *testing.T, status int, body string) {
-		if status < 200 || status > 599 {
-			t.Skip()
-		}
+		status = 200 + int(uint(status-200)%400) // each number is a status that a server can send
 		c, err := api.NewClient("https://tandem.test", "key", &http.Client{Transport: answers{status, body}})
 		if err != nil {
 			t.Fatal(err)

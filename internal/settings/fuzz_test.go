@@ -28,7 +28,7 @@ func FuzzReading(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		n, err := parse(body)
 		if err != nil {
-			t.Skip()
+			return // the client refuses what is no tree, and its own fuzzing is about that
 		}
 		r := NewReading(append(Everyday(), OWASPRules, ServiceAccessLists)...)
 		for calls := r.Next(); len(calls) > 0 && len(calls) < 1000; calls = r.Next() {

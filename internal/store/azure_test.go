@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -25,21 +24,16 @@ import (
 
 // running is the emulator that all tests of the package share; each has its
 // own tables in it.
-var running struct {
-	once   sync.Once
-	server *azurite.Server
-	conn   string
-	err    error
-	tables atomic.Int64
-}
+var (
+	running  azurite.Shared
+	prefixes atomic.Int64
+)
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if running.server != nil {
-		if err := running.server.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = max(code, 1)
-		}
+	if err := running.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
 	}
 	os.Exit(code)
 }
@@ -48,18 +42,11 @@ func TestMain(m *testing.M) {
 // TANDEM_TEST_AZURITE names, or one that is started here.
 func emulator(t *testing.T) string {
 	t.Helper()
-	running.once.Do(func() {
-		if running.conn = os.Getenv("TANDEM_TEST_AZURITE"); running.conn != "" {
-			return
-		}
-		if running.server, running.err = azurite.Start(context.Background()); running.err == nil {
-			running.conn = running.server.ConnectionString()
-		}
-	})
-	if running.err != nil {
-		t.Fatal(running.err)
+	conn, err := running.ConnectionString(os.Getenv("TANDEM_TEST_AZURITE"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return running.conn
+	return conn
 }
 
 // openAzure returns a store of the test's own in the emulator, over the
@@ -70,7 +57,7 @@ func openAzure(t *testing.T, transport policy.Transporter) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.prefix = fmt.Sprintf("t%dx%d", time.Now().UnixNano(), running.tables.Add(1))
+	s.prefix = fmt.Sprintf("t%dx%d", time.Now().UnixNano(), prefixes.Add(1))
 	tables := s.backend.(*azure).tables
 	t.Cleanup(func() {
 		for _, table := range []string{tablePairs, tableJournal, tableIndex, tableOnce} {

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,46 +21,34 @@ import (
 
 // running is the emulator that all tests of the package share; each has its own
 // container in it.
-var running struct {
-	once       sync.Once
-	server     *azurite.Server
-	conn       string
-	err        error
+var (
+	running    azurite.Shared
 	containers atomic.Int64
-}
+)
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if running.server != nil {
-		if err := running.server.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = max(code, 1)
-		}
+	if err := running.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
 	}
 	os.Exit(code)
 }
 
 func emulator(t *testing.T) string {
 	t.Helper()
-	running.once.Do(func() {
-		if running.conn = os.Getenv("TANDEM_TEST_AZURITE"); running.conn != "" {
-			return
-		}
-		if running.server, running.err = azurite.Start(context.Background()); running.err == nil {
-			running.conn = running.server.ConnectionString()
-		}
-	})
-	if running.err != nil {
-		t.Fatal(running.err)
+	conn, err := running.ConnectionString(os.Getenv("TANDEM_TEST_AZURITE"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return running.conn
+	return conn
 }
 
 // openAzure returns a vault of the test's own in the emulator.
 func openAzure(t *testing.T) *Vault {
 	t.Helper()
 	v, err := NewAzure(AzureOptions{
-		ConnectionString: emulator(t), Container: fmt.Sprintf("t%dx%d", time.Now().UnixNano(), running.containers.Add(1)),
+		ConnectionString: emulator(t), Container: fmt.Sprintf("t%dx%d", time.Now().UnixNano(), containers.Add(1)),
 	})
 	if err != nil {
 		t.Fatal(err)

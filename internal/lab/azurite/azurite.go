@@ -197,3 +197,34 @@ func (t *tail) String() string {
 	defer t.mu.Unlock()
 	return string(t.buf)
 }
+
+// Shared is one emulator for all tests of a package, which starts when the first of
+// them wants it. The zero value is ready.
+type Shared struct {
+	once   sync.Once
+	server *Server
+	conn   string
+	err    error
+}
+
+// ConnectionString starts the emulator if nobody has. Where one runs elsewhere, by its
+// connection string, that is taken.
+func (s *Shared) ConnectionString(elsewhere string) (string, error) {
+	s.once.Do(func() {
+		if s.conn = elsewhere; s.conn != "" {
+			return
+		}
+		if s.server, s.err = Start(context.Background()); s.err == nil {
+			s.conn = s.server.ConnectionString()
+		}
+	})
+	return s.conn, s.err
+}
+
+// Stop ends an emulator of its own.
+func (s *Shared) Stop() error {
+	if s.server == nil {
+		return nil
+	}
+	return s.server.Stop()
+}
