@@ -224,7 +224,7 @@ func TestAJobWhoseHandlerDiesAroundAnyEffectEndsAsUndisturbed(t *testing.T) {
 		t.Logf("%s has %d moments to die at; undisturbed: %s, no answer for %v", one.name, len(deaths), want, usual.Total)
 		random := rand.New(rand.NewPCG(1, 0x6a6f62))
 		random.Shuffle(len(deaths), func(i, j int) { deaths[i], deaths[j] = deaths[j], deaths[i] })
-		for n, d := range deaths[:min(jobDeaths, len(deaths))] {
+		for n, d := range deaths[:min(jobDeaths/oneOf, len(deaths))] {
 			if n%2 == 1 {
 				d.again = 1 + random.IntN(12)
 			}

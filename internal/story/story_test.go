@@ -42,6 +42,26 @@ func collectLess(t *testing.T) {
 	t.Cleanup(func() { debug.SetGCPercent(was) })
 }
 
+// half plays a story's half with the program, before fifty clients at most, and
+// takes what it expects of the load balancer alone for granted. The race detector
+// makes that half eight times slower, and the other half has nothing of the program
+// to be watched; without the detector both are played in full.
+func half(t *testing.T, sc lab.Scenario, seed uint64) (out Outcome) {
+	t.Helper()
+	sc.Clients.Count = min(sc.Clients.Count, 50)
+	synctest.Test(t, func(t *testing.T) {
+		var measured lab.Outage
+		var events []string
+		var err error
+		if out, measured, events, err = With(context.WithoutCancel(t.Context()), sc, Options{Seed: seed}); err != nil {
+			t.Fatal(err)
+		}
+		judge(sc, &out, measured, lab.Outage{Total: sc.Expect.Outage.AloneAtLeast, Split: sc.Expect.SplitWithout}, events)
+	})
+	out.Passed = len(out.Failures) == 0
+	return out
+}
+
 // TestStories plays every story and demands what it expects.
 func TestStories(t *testing.T) {
 	collectLess(t)
@@ -52,7 +72,7 @@ func TestStories(t *testing.T) {
 	for _, sc := range all {
 		t.Run(sc.Name, func(t *testing.T) {
 			t.Parallel() // each has a world and a clock of its own
-			out := play(t, sc, 1)
+			out := watched(t, sc, 1)
 			if !out.Passed {
 				for _, f := range out.Failures {
 					t.Error(f)
@@ -116,7 +136,10 @@ steps:
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, q := range lab.OpenQuestions {
+	for n, q := range lab.OpenQuestions {
+		if n%oneOf > 0 {
+			continue
+		}
 		for _, answer := range q.Answers[1:] {
 			t.Run(q.Name+"="+answer, func(t *testing.T) {
 				t.Parallel()

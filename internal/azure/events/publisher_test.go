@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -53,6 +54,15 @@ func newTopic(t *testing.T, answer func(w http.ResponseWriter)) *topic {
 	return s
 }
 
+// sent is what was published until now, and the header of the newest request. That a
+// request was answered does not order what its handler did before what a test
+// does next: the lock does.
+func (s *topic) sent() ([][]byte, http.Header) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.bodies), s.header
+}
+
 func (s *topic) publisher(t *testing.T) *events.Publisher {
 	t.Helper()
 	p, err := events.NewPublisher(events.PublisherOptions{
@@ -79,19 +89,20 @@ func TestPublish(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	bodies, header := s.sent()
 	const want = `[` +
 		`{"data":{"pair":"edge-weu"},"datacontenttype":"application/json","id":"edge-weu-000000000042-001","source":"/tandem/pairs/edge-weu","specversion":"1.0","subject":"edge-weu","time":"2026-09-23T12:00:00Z","type":"tandem.pair.action-done"},` +
 		`{"data":{"b":[1,2]},"datacontenttype":"application/json","id":"edge-weu-000000000042-002","source":"/tandem/pairs/edge-weu","specversion":"1.0","subject":"edge-weu","time":"2026-09-23T12:00:00Z","type":"tandem.pair.action-done"}]`
-	if diff := cmp.Diff(want, string(s.bodies[0])); diff != "" {
+	if diff := cmp.Diff(want, string(bodies[0])); diff != "" {
 		t.Errorf("body (-want +got):\n%s", diff)
 	}
-	if string(s.bodies[0]) != string(s.bodies[1]) {
+	if string(bodies[0]) != string(bodies[1]) {
 		t.Error("a repeat differs from the first time")
 	}
-	if got := s.header.Get("Content-Type"); !strings.HasPrefix(got, "application/cloudevents-batch+json") {
+	if got := header.Get("Content-Type"); !strings.HasPrefix(got, "application/cloudevents-batch+json") {
 		t.Errorf("content type = %q", got)
 	}
-	if s.header.Get("aeg-sas-key") != "top-secret-key" {
+	if header.Get("aeg-sas-key") != "top-secret-key" {
 		t.Error("the key was not sent")
 	}
 }
@@ -101,8 +112,8 @@ func TestPublishNothingMakesNoCall(t *testing.T) {
 	if err := s.publisher(t).Publish(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	if len(s.bodies) != 0 {
-		t.Errorf("%d requests", len(s.bodies))
+	if bodies, _ := s.sent(); len(bodies) != 0 {
+		t.Errorf("%d requests", len(bodies))
 	}
 }
 
@@ -116,7 +127,8 @@ func TestPublishKeepsEveryRequestBelowTheLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	var ids []string
-	for _, b := range s.bodies {
+	bodies, _ := s.sent()
+	for _, b := range bodies {
 		if len(b) > 1_000_000 {
 			t.Errorf("a request of %d bytes", len(b))
 		}
@@ -128,8 +140,8 @@ func TestPublishKeepsEveryRequestBelowTheLimit(t *testing.T) {
 			ids = append(ids, e.ID)
 		}
 	}
-	if len(s.bodies) != 4 || len(ids) != len(posts) {
-		t.Fatalf("%d requests with %d events, want 4 with %d", len(s.bodies), len(ids), len(posts))
+	if len(bodies) != 4 || len(ids) != len(posts) {
+		t.Fatalf("%d requests with %d events, want 4 with %d", len(bodies), len(ids), len(posts))
 	}
 	for i := range posts {
 		if ids[i] != posts[i].ID {
@@ -166,7 +178,7 @@ func TestPublishRefusesWhatCanNeverBeSent(t *testing.T) {
 			if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.post.ID) {
 				t.Errorf("error = %v, want %v that names %s", err, tt.want, tt.post.ID)
 			}
-			if len(s.bodies) != 0 {
+			if bodies, _ := s.sent(); len(bodies) != 0 {
 				t.Error("something was sent")
 			}
 		})
@@ -214,8 +226,8 @@ func TestPublishKinds(t *testing.T) {
 			if got := pair.RetryAfter(err, 0); got != tt.after {
 				t.Errorf("wait = %v, want %v", got, tt.after)
 			}
-			if len(s.bodies) != 1 {
-				t.Errorf("%d requests; the outbox is the retry", len(s.bodies))
+			if bodies, _ := s.sent(); len(bodies) != 1 {
+				t.Errorf("%d requests; the outbox is the retry", len(bodies))
 			}
 			if strings.Contains(err.Error(), "top-secret-key") || strings.Contains(err.Error(), "internal-detail") {
 				t.Errorf("error tells too much: %v", err)
@@ -319,7 +331,8 @@ func TestPublishedAsDocumented(t *testing.T) {
 		}
 		var want any
 		var got []any
-		if err := errors.Join(json.Unmarshal(block[1], &want), json.Unmarshal(s.bodies[i], &got)); err != nil {
+		bodies, _ := s.sent()
+		if err := errors.Join(json.Unmarshal(block[1], &want), json.Unmarshal(bodies[i], &got)); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff([]any{want}, got); diff != "" {
