@@ -111,6 +111,10 @@ soak: ## play random faults until stopped; what is found is kept in internal/fau
 	go test -c -o build/soak.test ./internal/faults
 	cd internal/faults && exec ../../build/soak.test -test.run '^TestSoak$$' -test.timeout 0 -soak
 
+.PHONY: kill-points
+kill-points: ## stop each story's pass after every single effect: make kill-points STORY=switchover
+	go test -v -run 'TestKillPointsOfStories/$(STORY)' -timeout 0 ./internal/faults -kills
+
 .PHONY: bench
 bench: ## run the benchmarks: make bench BENCH=Decide
 	@echo "machine: $$(uname -sm), $$(getconf _NPROCESSORS_ONLN) cores," \

@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,8 +24,10 @@ const (
 	atLatest     = 15 * time.Minute
 	// hurriedKills is after how many effects of a story a pass is stopped at most
 	// with few().
-	hurriedKills = 15
+	hurriedKills = 5
 )
+
+var everyKill = flag.Bool("kills", false, "stop a story's pass after each of its effects, not after some")
 
 // Why the light world cannot play a story.
 const (
@@ -156,10 +159,11 @@ func (w *world) rows(t *testing.T) []string {
 	return rows
 }
 
-// TestKillPointsOfStories stops the pass after each effect of each story of the
-// lab in turn, once "failed", not done, and once "unknown", done without an
-// answer, and has a fresh worker carry on. The end must be the same, and no
-// promise may be broken on the way (promises 4 and 5).
+// TestKillPointsOfStories stops the pass after effects of each story of the lab in
+// turn, once "failed", not done, and once "unknown", done without an answer, and has
+// a fresh worker carry on. The end must be the same, and no promise may be broken on
+// the way (promises 4 and 5). With -kills, as make kill-points has it, it is after
+// each effect.
 func TestKillPointsOfStories(t *testing.T) {
 	all, err := lab.Scenarios()
 	if err != nil {
@@ -186,19 +190,36 @@ func killPoints(t *testing.T, sc lab.Scenario) {
 	if missing := firstMissing(rows, sc.Expect.Decisions); missing != "" && !slices.Contains(meetsOneStep, sc.Name) {
 		t.Errorf("in the light world the decisions are %v, expected %v: %s is missing", rows, sc.Expect.Decisions, missing)
 	}
-	every := 1
-	if few() {
-		every = max(10, len(fx.done)/hurriedKills)
-	}
+	chosen := killsAt(fx.done)
 	until, moves := knownUntil(sc), slices.Contains(meetsOneStep, sc.Name)
-	for n := 0; n < len(fx.done) && fx.when[n] < until && !t.Failed(); n += every {
+	for _, n := range chosen {
+		if fx.when[n] >= until || t.Failed() {
+			break
+		}
 		for _, f := range []fate{failed, unknown} {
 			if got, _ := interrupted(t, sc, &effects{at: n + 1, fate: f}, want); got != want && (!moves || strings.Contains(got, "and it breaks")) {
 				t.Errorf("effect %d of %d, %s, %v:\nends with\n%s\nwant\n%s", n+1, len(fx.done), fx.done[n], f, got, want)
 			}
 		}
 	}
-	t.Logf("%d effects", len(fx.done))
+	t.Logf("%d effects, of which went wrong %d", len(fx.done), len(chosen))
+}
+
+// killsAt are the effects that go wrong in turn: with few() a handful, otherwise
+// each that comes after another one than before, and with -kills each. A
+// story has the same few effects in the same order for most of its passes.
+func killsAt(done []string) (at []int) {
+	every := max(10, len(done)/hurriedKills)
+	pairs := map[[2]string]bool{}
+	before := ""
+	for n, what := range done {
+		fresh := !pairs[[2]string{before, what}]
+		if *everyKill || few() && n%every == 0 || !few() && fresh {
+			at = append(at, n)
+		}
+		pairs[[2]string{before, what}], before = true, what
+	}
+	return at
 }
 
 // readWithin is how long a process may take that comes after one that died, until it
