@@ -217,9 +217,16 @@ func writeArray(b *bytes.Buffer, objects [][]field, values V2Values) {
 	b.WriteByte(']')
 }
 
+// isSpecial tells of characters that JSON may write in another way.
+func isSpecial(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }
+
 // marshal renders strings, numbers, booleans and lists of them, leaving HTML
-// as it is.
+// as it is. Most values are short texts without a special character, of which a list
+// of services has a hundred thousand.
 func marshal(v any) []byte {
+	if s, ok := v.(string); ok && strings.IndexFunc(s, isSpecial) < 0 {
+		return []byte(`"` + s + `"`)
+	}
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)

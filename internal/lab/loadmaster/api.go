@@ -123,6 +123,7 @@ func (u *Unit) serveV1(w http.ResponseWriter, r *http.Request) {
 	if strings.EqualFold(name, "set") && strings.EqualFold(args["param"], "enableapi") && args["value"] == "yes" && !enables {
 		a = unknownValue("enableapi") // the order of the parameters matters
 	} else {
+		u.note(name, args)
 		a = u.execute(name, args)
 	}
 	if a.file != nil {
@@ -188,6 +189,7 @@ func (u *Unit) serveV2(w http.ResponseWriter, r *http.Request) {
 		u.replyV2(w, missing("cmd"))
 		return
 	}
+	u.note(name, args)
 	u.replyV2(w, u.execute(name, args))
 }
 

@@ -18,7 +18,9 @@ import (
 func FuzzCall(f *testing.F) {
 	for _, seed := range []string{
 		`{"cmd":"getall"}`, `{"cmd":"set","param":"motd","value":"\u0000<]]>\ud800"}`, `{"cmd":"get","param":"<&"}`,
-		`{"cmd":"azurehaparam","partner":"::1","hcp":1,"haprefered":true}`, `[]`, `{}{}`, `{"cmd":{"cmd":1}}`, "\xff",
+		`{"cmd":"azurehaparam","partner":"::1","hcp":1,"haprefered":true}`, `{"cmd":"addvs","vs":"10.0.0.4","port":443,"prot":"tcp","certfile":"\xff"}`, `{"cmd":"aclcontrol","add":"block","addr":"::/0","comment":"<&"}`,
+		`{"cmd":"modvs","vs":"10.0.0.4","port":"80","prot":"tcp","createsubvs":""}`, `{"cmd":"addrule","name":"]]>","type":5,"pattern":"\u0000"}`,
+		`{"cmd":"adddomain","domain":"<","port":true}`, `{"cmd":"restorecert","data":"H4sI","password":""}`, `[]`, `{}{}`, `{"cmd":{"cmd":1}}`, "\xff",
 	} {
 		f.Add(seed)
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +22,7 @@ const (
 	baseSettings    = 1
 	virtualServices = 2
 	geoSettings     = 4
-	ssoSettings     = 8 // the units here have none
+	ssoSettings     = 8
 )
 
 // backupFile is what a backup holds, the secrets in clear and no keys: neither
@@ -36,7 +37,8 @@ type backupFile struct {
 	Interfaces string
 	Parameters map[string]string
 	GEO        map[string]string
-	Services   []int
+	Settings   []*item
+	DNS        geoConfig
 }
 
 // isGEO tells whether a parameter belongs to the GEO part.
@@ -59,9 +61,14 @@ func (u *Unit) backup(arguments) answer {
 	b := backupFile{
 		Name: u.cfg.Name, Role: u.configured.role, Partner: u.configured.partner, CheckPort: u.configured.checkPort,
 		Preferred: u.configured.preferFirst, Interfaces: u.configured.allInterfaces,
-		Parameters: map[string]string{}, GEO: map[string]string{}, Services: slices.Clone(u.services),
+		Parameters: map[string]string{}, GEO: map[string]string{}, DNS: u.backupGEO(),
 	}
-	for _, p := range parameterList() {
+	for _, name := range slices.Sorted(maps.Keys(u.shelves)) {
+		if name != classCertificates { // which have a backup of their own
+			b.Settings = append(b.Settings, u.shelves[name].items...)
+		}
+	}
+	for _, p := range parameters {
 		switch {
 		case p.scope == computed:
 		case p.isGEO():
@@ -70,8 +77,9 @@ func (u *Unit) backup(arguments) answer {
 			b.Parameters[p.name] = u.parameters[p.name]
 		}
 	}
+	file := b.bytes()
 	u.mu.Unlock()
-	return answer{status: 200, file: b.bytes()}
+	return answer{status: 200, file: file}
 }
 
 func (b backupFile) bytes() []byte {
@@ -124,25 +132,74 @@ func (u *Unit) restore(args arguments) answer {
 // takeOver makes the parts of a backup the unit's settings. u.mu is held.
 func (u *Unit) takeOver(b backupFile, kind int) (events []string) {
 	u.changedAt = time.Now()
-	for _, p := range parameterList() {
+	for _, p := range parameters {
 		from := b.Parameters
 		if p.isGEO() {
 			from = b.GEO
 		}
 		if value, has := from[p.name]; has && p.scope != computed && kind&p.part() != 0 {
+			if p.scope == synchronised && !p.isGEO() && u.parameters[p.name] != value {
+				u.touch(classParameters, p.name)
+			}
 			u.parameters[p.name] = value
 		}
 	}
-	if kind&virtualServices != 0 {
-		u.services = slices.Clone(b.Services)
-		if !u.cfg.Options.RestoreNeedsReboot {
-			u.published = slices.Clone(b.Services)
-		}
+	u.takeOverSettings(b.Settings, kind)
+	if kind&geoSettings != 0 {
+		u.restoreGEO(b.DNS)
 	}
 	if kind&baseSettings == 0 {
 		return nil
 	}
 	return u.configure(haSettings{role: b.Role, partner: b.Partner, checkPort: b.CheckPort, preferFirst: b.Preferred, allInterfaces: b.Interfaces})
+}
+
+// takeOverSettings puts the objects of the named parts in the place of those that are
+// there, which are gone where the backup does not have them. What it changes is a
+// change of now. u.mu is held.
+func (u *Unit) takeOverSettings(settings []*item, kind int) {
+	gone := map[reference]bool{}
+	for name, s := range u.shelves {
+		for _, it := range s.items {
+			gone[reference{name, it.Key}] = kind&partOf(name) != 0 && name != classCertificates
+		}
+	}
+	for _, kept := range settings {
+		if kind&partOf(kept.Class) == 0 {
+			continue
+		}
+		it, was := kept.clone(asIs), u.find(kept.Class, kept.Key)
+		delete(gone, reference{it.Class, it.Key})
+		if was != nil && bytes.Equal(mustEncode(was), mustEncode(it)) {
+			continue
+		}
+		if it.Class == classServices {
+			u.numberAll(it, was)
+		}
+		u.replace(it.Class, it.Key, it)
+	}
+	for _, ref := range slices.SortedFunc(maps.Keys(gone), reference.compare) {
+		if gone[ref] {
+			u.replace(ref.Class, ref.Key, nil)
+		}
+	}
+	u.waitsForReboot = u.waitsForReboot || u.servicesChanged && u.cfg.Options.RestoreNeedsReboot
+	if !u.waitsForReboot {
+		u.publish()
+	}
+}
+
+// replace puts an item in the place of another one, or nothing, whatever it is of.
+// u.mu is held.
+func (u *Unit) replace(class, key string, it *item) {
+	if it == nil {
+		u.shelf(class).remove(key)
+	} else {
+		u.shelf(class).put(it)
+	}
+	if !isLocal(class) {
+		u.touch(class, key)
+	}
 }
 
 // part is the part of a backup that a parameter is in.

@@ -22,9 +22,12 @@ type command struct {
 	always bool
 }
 
-// commandList is the commands in the order of listapi. The cloud forms do
-// what the Azure forms do (loadmaster.md 2.1).
-func commandList() []command {
+// commands are those of every unit, which has them from New: one of them lists them.
+var commands = commandTable()
+
+// commandTable is the commands by their names in lower case. The cloud forms do what
+// the Azure forms do (loadmaster.md 2.1).
+func commandTable() map[string]command {
 	commands := []command{
 		{"azurehamode", (*Unit).setMode, false},
 		{"azurehaparam", (*Unit).setHAParameters, false},
@@ -43,21 +46,24 @@ func commandList() []command {
 		{"stats", (*Unit).stats, true},
 		{"vstotals", (*Unit).vsTotals, true},
 	}
-	return append(commands, geoCommands()...)
+	table := map[string]command{}
+	for _, c := range slices.Concat(commands, geoCommands(), serviceCommands(), bindingCommands(), classCommands(), moreCommands()) {
+		table[c.name] = c
+	}
+	return table
 }
 
-// execute runs a command; its name has any case (loadmaster.md 1.1).
+// execute runs a command; its name has any case (loadmaster.md 1.1), and dots or
+// slashes in it, as in the two notations.
 func (u *Unit) execute(name string, args arguments) answer {
-	for _, c := range commandList() {
-		switch {
-		case !strings.EqualFold(c.name, name):
-			continue
-		case !c.always && !u.isLicensed(): // no text of such a refusal is known
-			return fail(422, "Command not allowed on an unlicensed unit")
-		}
-		return c.run(u, args)
+	c, known := u.commands[strings.ReplaceAll(strings.ToLower(name), ".", "/")]
+	switch {
+	case !known:
+		return fail(405, "Unknown command")
+	case !c.always && !u.isLicensed(): // no text of such a refusal is known
+		return fail(422, "Command not allowed on an unlicensed unit")
 	}
-	return fail(405, "Unknown command")
+	return c.run(u, args)
 }
 
 func (u *Unit) get(args arguments) answer {
@@ -81,8 +87,8 @@ func (u *Unit) getAll(arguments) answer {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	var fields []field
-	for _, p := range parameterList() {
-		if _, known := u.findParameter(p.name); known {
+	for _, p := range parameters {
+		if _, known := u.findParameter(p.name); known && u.value(p) != "" {
 			fields = append(fields, u.parameterField(p))
 		}
 	}
@@ -108,6 +114,9 @@ func (u *Unit) set(args arguments) answer {
 	if !given {
 		return missing("value")
 	}
+	if strings.EqualFold(name, noLogging) {
+		return writes(func(u *Unit, _ arguments) answer { u.moveLogHosts(value, ""); return done() })(u, args)
+	}
 	p, known := u.findParameter(name)
 	if !known {
 		return unknownValue(name)
@@ -120,10 +129,7 @@ func (u *Unit) set(args arguments) answer {
 	if p.scope == computed {
 		return unknownValue(name)
 	}
-	if !u.store(p, value) { // no text of such a refusal is known
-		return fail(422, "Command not allowed on a standby unit")
-	}
-	return done()
+	return u.store(p, value)
 }
 
 // setEnableAPI takes yes and no and nothing else (loadmaster.md 1.3). u.mu is
@@ -174,6 +180,10 @@ func (u *Unit) setMode(args arguments) answer {
 // caller left out (loadmaster.md 0.1 fact 3); the unit believes it.
 func (u *Unit) setHAParameters(args arguments) answer {
 	u.mu.Lock()
+	if u.faults.SetUpRefused {
+		u.mu.Unlock()
+		return fail(403, "Permission denied") // as of a backup
+	}
 	settings := u.configured
 	if bad := settings.update(args); bad != "" {
 		u.mu.Unlock()
@@ -352,11 +362,16 @@ func (u *Unit) serviceStats() field {
 	if u.faults.ServicesDead || u.faults.RealServersDown {
 		status = "down"
 	}
-	for i, number := range u.published {
+	for _, vs := range u.shelf(classServices).items {
+		if u.waitsForReboot {
+			break
+		}
+		port, _ := strconv.Atoi(vs.Values["vsport"])
+		enabled, _ := truth(orDefault(vs.Values["enable"], "Y"))
 		f.repeated = append(f.repeated, []field{
-			text("VSAddress", u.host.Addr().String()), text("VSPort", strconv.Itoa(number)), text("VSProt", "tcp"),
-			typed("Index", strconv.Itoa(u.firstIndex+i)), text("Status", status), text("ErrorCode", "0"),
-			typed("Enable", "1"), typed("TotalConns", strconv.Itoa(u.served[number])), typed("ActiveConns", strconv.Itoa(u.open[number])),
+			text("VSAddress", vs.Values["vsaddress"]), text("VSPort", vs.Values["vsport"]), text("VSProt", vs.Values["protocol"]),
+			number("Index", vs.index), text("Status", status), text("ErrorCode", "0"),
+			typed("Enable", oneZero(enabled)), number("TotalConns", u.served[port]), number("ActiveConns", u.open[port]),
 		})
 	}
 	return f
@@ -377,7 +392,7 @@ func (u *Unit) servedInAll() int {
 func (u *Unit) vsTotals(arguments) answer {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	services := len(u.published)
+	services := len(u.shelf(classServices).items)
 	up := services
 	if u.faults.ServicesDead || u.faults.RealServersDown {
 		up = 0
@@ -414,11 +429,7 @@ func (u *Unit) licenseInfo(arguments) answer {
 }
 
 func (u *Unit) listAPI(arguments) answer {
-	names := []string{}
-	for _, c := range commandList() {
-		names = append(names, c.name)
-	}
-	slices.Sort(names)
+	names := slices.Sorted(maps.Keys(u.commands))
 	return data(text("version", u.runningFirmware()), field{name: "commands", list: &list{"cmd", names}})
 }
 

@@ -135,7 +135,6 @@ func (u *Unit) watchPartner(ctx context.Context) {
 		timer.Reset(u.cfg.CheckInterval)
 		u.mu.Lock()
 		clustered, partner, port := u.clustered(), u.effective.partner, u.effective.checkPort
-		u.revertLostWrites(time.Now())
 		u.mu.Unlock()
 		if !clustered {
 			continue
@@ -235,6 +234,9 @@ func (u *Unit) become(state State, reason string) string {
 	if state == Active {
 		u.activeSince = time.Now()
 		u.forgetPartners()
+		u.ownCluster()
+		u.wakeGEO()
+		u.wakeSync()
 	}
 	return fmt.Sprintf("becomes %s (%s)", state, reason)
 }

@@ -25,6 +25,8 @@ type Faults struct {
 	RealServersDown bool
 	// BackupsRefused is a user of the API without the permission for backups.
 	BackupsRefused bool
+	// SetUpRefused is one without the permission to change the HA set-up.
+	SetUpRefused bool
 }
 
 // APIFault is what is wrong with the API.

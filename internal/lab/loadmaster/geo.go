@@ -12,15 +12,15 @@ import (
 // geoState is what a unit has of GEO: DNS configuration, which partners keep in
 // step, and what it found out (loadmaster.md 4). Unit.mu guards it.
 //
-// Between the units of a pair nothing is carried over here: that is the work of
-// the settings sync, which these units do not have.
+// The units of a pair bring each other what they have in common (geopair.go).
 type geoState struct {
 	// On disk.
 	enabled  bool
 	clusters []geoCluster
 	fqdns    []geoFQDN
 	changed  geoVersion
-	next     int // index of the next cluster or map
+	listed   geoVersion // of geoclients and geopartners
+	next     int        // index of the next cluster or map
 	globals  map[string]string
 
 	// In memory.
@@ -39,6 +39,15 @@ func (v geoVersion) compare(o geoVersion) int {
 	return cmp.Or(v.At.Compare(o.At), cmp.Compare(v.By, o.By))
 }
 
+// next is the version of a change, which is later than the one before it also where
+// both are made in one instant.
+func (v geoVersion) next(at time.Time, by string) geoVersion {
+	if !at.After(v.At) {
+		at = v.At.Add(1)
+	}
+	return geoVersion{at, by}
+}
+
 // geoCluster is a cluster: a place with services, which is asked for their state.
 type geoCluster struct {
 	Index   int
@@ -46,8 +55,9 @@ type geoCluster struct {
 	Address netip.Addr
 	Type    string // default, remoteLM, localLM
 	Enabled bool
-	up      bool   // as the unit itself found
-	why     string // not
+	More    map[string]string `json:",omitempty"`
+	up      bool              // as the unit itself found
+	why     string            // not
 }
 
 // geoFQDN is a name that the unit answers for.
@@ -55,6 +65,8 @@ type geoFQDN struct {
 	Name      string // with its last dot
 	Selection string
 	Maps      []geoMap
+	Records   []geoRecord       `json:",omitempty"`
+	More      map[string]string `json:",omitempty"`
 }
 
 // geoMap is an address of a name.
@@ -65,6 +77,7 @@ type geoMap struct {
 	Checker string // none or clust
 	Weight  int
 	Enabled bool
+	More    map[string]string `json:",omitempty"`
 }
 
 // geoCommands are those of section 4 that a lab needs. The map checkers none and
@@ -98,11 +111,14 @@ func (u *Unit) setAndFollow(args arguments) answer {
 	if a.status != 200 {
 		return a
 	}
-	if strings.EqualFold(args["param"], "geopartners") {
-		u.mu.Lock()
-		u.geo.submitted, u.geo.partners = true, nil
-		u.mu.Unlock()
+	u.mu.Lock()
+	if p, known := u.findParameter(args["param"]); known && p.isGEO() {
+		u.geo.listed = geoVersion{time.Now(), u.cfg.Name}
 	}
+	if strings.EqualFold(args["param"], "geopartners") {
+		u.geo.submitted, u.geo.partners = true, nil
+	}
+	u.mu.Unlock()
 	u.settlePorts()
 	u.wakeGEO()
 	return a
@@ -145,7 +161,8 @@ func (u *Unit) change(edit func(g *geoState) answer) answer {
 	changed := a.status == 200 && a.fields == nil // not nothing, which may be a success too
 	if changed {
 		u.changedAt = time.Now()
-		u.geo.changed = geoVersion{u.changedAt, u.cfg.Name}
+		u.geo.changed = u.geo.changed.next(u.changedAt, u.cfg.Name)
+		u.ownCluster()
 	}
 	u.mu.Unlock()
 	if changed {
@@ -182,7 +199,7 @@ func (u *Unit) addCluster(args arguments) answer {
 		return fail(422, "Invalid address")
 	}
 	return u.change(func(g *geoState) answer {
-		if _, there := g.cluster(args); there { // that it fails is documented, the text is not
+		if _, there := g.cluster(u.pairCluster(args)); there { // that it fails is documented, the text is not
 			return fail(422, "Cluster %s already exists", address)
 		}
 		g.next++
@@ -193,7 +210,7 @@ func (u *Unit) addCluster(args arguments) answer {
 
 func (u *Unit) modifyCluster(args arguments) answer {
 	return u.change(func(g *geoState) answer {
-		i, there := g.cluster(args)
+		i, there := g.cluster(u.pairCluster(args))
 		if !there {
 			return u.nothing()
 		}
@@ -203,6 +220,9 @@ func (u *Unit) modifyCluster(args arguments) answer {
 				return unknownValue("type")
 			}
 			c.Type = kind
+		}
+		if bad := u.more(clusterAttributes, args, &c.More); bad != "" {
+			return unknownValue(bad)
 		}
 		c.Name = orDefault(args["name"], c.Name)
 		c.Enabled = switched(args, c.Enabled)
@@ -223,7 +243,7 @@ func switched(args arguments, is bool) bool {
 
 func (u *Unit) deleteCluster(args arguments) answer {
 	return u.change(func(g *geoState) answer {
-		i, there := g.cluster(args)
+		i, there := g.cluster(u.pairCluster(args))
 		if !there {
 			return u.nothing()
 		}
@@ -241,7 +261,7 @@ func (u *Unit) listClusters(arguments) answer {
 func (u *Unit) showCluster(args arguments) answer {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	i, there := u.geo.cluster(args)
+	i, there := u.geo.cluster(u.pairCluster(args))
 	if !there {
 		return u.nothing()
 	}
@@ -254,11 +274,11 @@ func (u *Unit) clusterAnswer(clusters []geoCluster) answer {
 	}
 	f := field{name: "cluster", repeated: [][]field{}}
 	for _, c := range clusters {
-		f.repeated = append(f.repeated, []field{
+		f.repeated = append(f.repeated, slices.Concat([]field{
 			text("Status", upDown(c.up)), number("Index", c.Index), text("IPAddress", c.Address.String()), text("Name", c.Name),
-			text("Checker", "none"), text("CheckerPort", "0"), text("Type", c.Type), text("Enable", yn(c.Enabled)),
-			number("LocationLatitude", 0), number("LocationLongitude", 0), text("ClusterVSAddress", c.Address.String()),
-		})
+		}, fieldsOf(clusterAttributes, c.More, func(name string) (field, bool) {
+			return text(name, map[string]string{"Type": c.Type, "Enable": yn(c.Enabled)}[name]), true
+		}), []field{text("ClusterVSAddress", c.Address.String())}))
 	}
 	return data(f)
 }
@@ -326,6 +346,12 @@ func (u *Unit) modifyFQDN(args arguments) answer {
 		if selection != "rr" && selection != "fw" {
 			return unknownValue("SelectionCriteria")
 		}
+		if !inSeconds(args) {
+			return unknownValue("FailTime")
+		}
+		if bad := u.more(fqdnAttributes, args, &f.More); bad != "" {
+			return unknownValue(bad)
+		}
 		f.Selection = selection
 		return done()
 	})
@@ -355,7 +381,7 @@ func (f *geoFQDN) find(args arguments) (int, bool) {
 }
 
 func (u *Unit) modifyMap(args arguments) answer {
-	return u.withFQDN(args, func(_ *geoState, f *geoFQDN) answer {
+	return u.withFQDN(args, func(g *geoState, f *geoFQDN) answer {
 		i, there := f.find(args)
 		if !there {
 			return u.nothing()
@@ -371,6 +397,19 @@ func (u *Unit) modifyMap(args arguments) answer {
 				return unknownValue("weight")
 			}
 			m.Weight = n
+		}
+		if id, given := args["cluster"]; given {
+			i, there := g.cluster(arguments{"id": id})
+			if !there {
+				return unknownValue("cluster")
+			}
+			m.Cluster = g.clusters[i].Name
+		}
+		if args["mapport"] == "2" { // how any port is said (loadmaster.md 3.6)
+			args["mapport"] = "*"
+		}
+		if bad := u.more(mapAttributes, args, &m.More); bad != "" {
+			return unknownValue(bad)
 		}
 		m.Enabled = switched(args, m.Enabled)
 		f.Maps[i] = m
@@ -415,36 +454,23 @@ func (u *Unit) fqdnAnswer(fqdns []geoFQDN) answer {
 		for _, m := range f.Maps {
 			up := u.geo.answers(m)
 			anyUp = anyUp || up
-			maps.repeated = append(maps.repeated, []field{
+			maps.repeated = append(maps.repeated, append([]field{
 				text("Status", upDown(up)), number("Index", m.Index), text("IPAddress", m.Address.String()), text("Cluster", m.Cluster),
-				text("Checker", m.Checker), text("CheckerPort", "0"), number("Weight", m.Weight), text("Enable", yn(m.Enabled)),
-			})
+				text("Checker", m.Checker), number("Weight", m.Weight), text("Enable", yn(m.Enabled)),
+			}, fieldsOf(mapAttributes, m.More, nil)...))
 		}
-		all.repeated = append(all.repeated, []field{
-			text("Status", upDown(anyUp)), text("FullyQualifiedDomainName", f.Name), text("SelectionCriteria", f.Selection), maps,
-		})
+		all.repeated = append(all.repeated, slices.Concat([]field{
+			text("Status", upDown(anyUp)), text("FullyQualifiedDomainName", f.Name), text("SelectionCriteria", f.Selection),
+		}, fieldsOf(fqdnAttributes, f.More, nil), f.recordFields(), []field{maps}))
 	}
 	return data(all)
 }
 
-// modifyGlobals knows the interval of the checks and the TTL of the answers, with
-// their documented ranges (loadmaster.md 4.1).
+// modifyGlobals changes what all names have in common (loadmaster.md 4.1).
 func (u *Unit) modifyGlobals(args arguments) answer {
-	ranges := map[string][2]int{"checkinterval": {9, 3600}, "ttl": {1, 86400}}
 	return u.change(func(g *geoState) answer {
-		for name, limits := range ranges {
-			value, given := args[name]
-			if !given {
-				continue
-			}
-			n, err := strconv.Atoi(value)
-			if err != nil || n < limits[0] || n > limits[1] {
-				return unknownValue(name)
-			}
-			if g.globals == nil {
-				g.globals = map[string]string{}
-			}
-			g.globals[name] = value
+		if bad := u.more(globalAttributes, args, &g.globals); bad != "" {
+			return unknownValue(bad)
 		}
 		return done()
 	})

@@ -71,7 +71,7 @@ func TestRoundRobinBeginsWithAnotherOneEachTime(t *testing.T) {
 	}}
 	var g geoState
 	a, b := g.choose(f), g.choose(f)
-	if len(a) != 2 || len(b) != 2 || a[0] == b[0] {
+	if len(a) != 2 || len(b) != 2 || a[0].Address == b[0].Address {
 		t.Errorf("got %v and %v", a, b)
 	}
 }

@@ -33,6 +33,11 @@ type geoConfig struct {
 	Globals  map[string]string
 }
 
+// config is what the unit has of it; the slices are its own.
+func (g *geoState) config() geoConfig {
+	return geoConfig{g.changed, g.next, g.clusters, g.fqdns, g.globals}
+}
+
 // wantedGEOPorts adds the ports of GEO to those that should be open. A unit that
 // nobody has told of others has none for them. u.mu is held.
 func (u *Unit) wantedGEOPorts(want map[int]purpose) {
@@ -60,6 +65,10 @@ func (u *Unit) geoPortNumber() int {
 func (u *Unit) recallPartners() {
 	u.geo.submitted = u.cfg.Options.Partners != PartnersForgottenAtBoot && u.parameters["geopartners"] != ""
 	u.geo.partners = nil
+	select {
+	case <-u.geoWake: // whatever it was, it is for the first look
+	default:
+	}
 }
 
 // forgetPartners is what becoming active does (loadmaster.md 6 number 10). u.mu is
@@ -98,12 +107,25 @@ func (u *Unit) serviceState(from netip.Addr) int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	switch {
-	case !slices.Contains(addressList(u.parameters["geoclients"]), from):
+	case !u.mayAsk(from):
 		return http.StatusForbidden
 	case u.state != Active || u.faults.ServicesDead || u.faults.RealServersDown:
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusOK
+}
+
+// mayAsk tells whether Remote GEO LoadMaster Access has an address. For a unit that
+// asks itself the pair's own entry counts, which is the other unit's on one of the
+// two: the guide has the first unit's, and in its worked example the active one's
+// (loadmaster.md 4.4). u.mu is held.
+func (u *Unit) mayAsk(from netip.Addr) bool {
+	listed := addressList(u.parameters["geoclients"])
+	if slices.Contains(listed, from) {
+		return true
+	}
+	partner, err := netip.ParseAddr(u.effective.partner)
+	return err == nil && from == u.host.Addr() && slices.Contains(listed, partner)
 }
 
 // takeConfig takes over a partner's DNS configuration where it is newer. Both
@@ -116,19 +138,42 @@ func (u *Unit) takeConfig(from netip.Addr, c geoConfig) int {
 		return http.StatusForbidden
 	case !u.geo.submitted || u.state != Active || !u.geo.enabled:
 		return http.StatusServiceUnavailable
-	case c.Version.compare(u.geo.changed) <= 0:
-		return http.StatusOK
 	}
+	if c.Version.compare(u.geo.changed) > 0 {
+		u.takeOverConfig(c)
+	}
+	u.hear(from, c)
+	return http.StatusOK
+}
+
+// takeOverConfig makes the DNS configuration of somebody else the unit's own, but for
+// what it found out itself. u.mu is held.
+func (u *Unit) takeOverConfig(c geoConfig) {
 	was := u.geo.clusters
 	u.geo.changed, u.geo.next, u.geo.clusters, u.geo.fqdns, u.geo.globals = c.Version, c.Next, c.Clusters, c.FQDNs, c.Globals
-	for i := range u.geo.clusters { // what it found out itself it keeps
+	for i := range u.geo.clusters {
 		now := &u.geo.clusters[i]
 		if j := slices.IndexFunc(was, func(c geoCluster) bool { return c.Address == now.Address }); j >= 0 {
 			now.up, now.why = was[j].up, was[j].why
 		}
 	}
+	u.ownCluster()
 	u.changedAt = time.Now()
-	return http.StatusOK
+}
+
+// hear moves the cluster of a partner to the address at which the partner has it,
+// its own, whoever changed the configuration last. u.mu is held.
+func (u *Unit) hear(from netip.Addr, c geoConfig) {
+	if u.cfg.Options.PairCluster == PairClusterStays {
+		return
+	}
+	for _, theirs := range c.Clusters {
+		i := slices.IndexFunc(u.geo.clusters, func(ours geoCluster) bool { return ours.Name == theirs.Name })
+		if theirs.Address == from && i >= 0 && u.geo.clusters[i].Address != from {
+			u.geo.clusters[i].Address = from
+			u.wakeGEO()
+		}
+	}
 }
 
 // wakeGEO lets the watch look now.
@@ -162,6 +207,7 @@ func (u *Unit) watchGEO(ctx context.Context) {
 		pause = every
 		u.askClusters(ctx)
 		u.tellPartners(ctx)
+		u.tellPair(ctx)
 	}
 }
 
@@ -220,7 +266,7 @@ func (u *Unit) tellPartners(ctx context.Context) {
 	if u.geoActs() && u.geo.submitted {
 		partners = addressList(u.parameters["geopartners"])
 	}
-	config, err := json.Marshal(geoConfig{u.geo.changed, u.geo.next, u.geo.clusters, u.geo.fqdns, u.geo.globals})
+	config, err := json.Marshal(u.geo.config())
 	port := u.geoPortNumber()
 	u.mu.Unlock()
 	if err != nil {

@@ -29,6 +29,16 @@ type Options struct {
 	// StandbyWrites is what a standby does with a write to a synchronised
 	// parameter (loadmaster.md 1.7, and 7 number 4).
 	StandbyWrites StandbyWrites
+	// SyncDirection, SyncConflict, SyncCertificates, SyncUsers, SyncAddresses,
+	// SyncVersions and SyncNewUnit are what the units' own sync does where no
+	// document says (loadmaster.md 2.5, 2.7, and 7 numbers 7 to 9).
+	SyncDirection    SyncDirection
+	SyncConflict     SyncConflict
+	SyncCertificates SyncCertificates
+	SyncUsers        SyncUsers
+	SyncAddresses    SyncAddresses
+	SyncVersions     SyncVersions
+	SyncNewUnit      SyncNewUnit
 	// ModeAppliesAtOnce makes a new HA mode work without the reboot that the
 	// guide asks for and the API text does not (loadmaster.md 2.1, 2.6).
 	ModeAppliesAtOnce bool
@@ -69,6 +79,9 @@ type Options struct {
 	// Partners says when the GEO partners must be submitted again
 	// (loadmaster.md 4.4, and 6 number 10).
 	Partners Partners
+	// PairCluster says whether a pair's cluster follows its active unit
+	// (loadmaster.md 2.5).
+	PairCluster PairCluster
 	// EmptyGEO is the answer where there is no such cluster or name, or none at
 	// all (loadmaster.md 4.2).
 	EmptyGEO EmptyGEO
@@ -83,6 +96,15 @@ const (
 	PartnersForgottenWhenActive Partners = iota // by a unit that becomes active
 	PartnersForgottenAtBoot                     // and by a standalone unit that boots
 	PartnersKept
+)
+
+// PairCluster is what becomes of a pair's cluster at a failover.
+type PairCluster int
+
+// The answers to PairCluster.
+const (
+	PairClusterFollows PairCluster = iota // its address becomes the active unit's, on all partners
+	PairClusterStays
 )
 
 // EmptyGEO is what is answered where nothing is found.
@@ -227,4 +249,67 @@ type UnlicensedAPI int
 const (
 	UnlicensedAPIOpen UnlicensedAPI = iota // it asks for no credentials
 	UnlicensedAPIOff                       // its API is off until it is licensed
+)
+
+// SyncDirection says which of the units hands on what changed at it.
+type SyncDirection int
+
+// The answers to SyncDirection.
+const (
+	SyncFromActive SyncDirection = iota
+	SyncBothWays
+)
+
+// SyncConflict says who has an object that both units changed between two rounds.
+type SyncConflict int
+
+// The answers to SyncConflict.
+const (
+	SyncConflictLast   SyncConflict = iota // who changed it last
+	SyncConflictActive                     // the active unit
+)
+
+// SyncCertificates says whether certificates go along, with their keys.
+type SyncCertificates int
+
+// The answers to SyncCertificates.
+const (
+	SyncCertificatesCarried SyncCertificates = iota
+	SyncCertificatesLeft
+)
+
+// SyncUsers says whether users and groups go along.
+type SyncUsers int
+
+// The answers to SyncUsers.
+const (
+	SyncUsersLeft SyncUsers = iota
+	SyncUsersCarried
+)
+
+// SyncAddresses says what becomes of a service on the sender's own address.
+type SyncAddresses int
+
+// The answers to SyncAddresses.
+const (
+	SyncAddressesRewritten SyncAddresses = iota // to the receiver's own
+	SyncAddressesAsTheyAre
+)
+
+// SyncVersions says whether units of different firmware synchronise.
+type SyncVersions int
+
+// The answers to SyncVersions.
+const (
+	SyncVersionsSame SyncVersions = iota // not until they are the same
+	SyncVersionsAny
+)
+
+// SyncNewUnit says what a unit that was made anew gets from its partner.
+type SyncNewUnit int
+
+// The answers to SyncNewUnit.
+const (
+	SyncNewUnitChanges SyncNewUnit = iota // what changes from then on
+	SyncNewUnitEverything
 )

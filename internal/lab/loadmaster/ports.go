@@ -22,6 +22,7 @@ const (
 	servicePort
 	geoPort
 	dnsPort
+	syncPort
 )
 
 // port is an open port of a running unit.
@@ -84,6 +85,7 @@ func (u *Unit) wantedPorts() map[int]purpose {
 	}
 	if u.clustered() {
 		want[u.effective.checkPort] = checkPort
+		want[syncPortNumber] = syncPort
 	}
 	if u.life.web && u.faults.API != APIRefuses {
 		want[u.cfg.APIPort] = apiPort
@@ -124,6 +126,8 @@ func (u *Unit) openPort(l *life, number int, why purpose) {
 		p.server = newServer(u.serviceHandler(number))
 	case geoPort:
 		p.server = newServer(u.geoHandler())
+	case syncPort:
+		p.server = newServer(u.pairHandler())
 	case dnsPort:
 		p.server = newServer(nil) // serves nothing, and closes like the others
 		l.ports[number] = p

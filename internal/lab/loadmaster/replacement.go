@@ -20,7 +20,13 @@ func (u *Unit) Replace() {
 	u.kept = kept
 	u.configured = haSettings{role: Single, checkPort: usualCheckPort}
 	u.parameters = initialParameters(u.cfg)
-	u.services, u.published = nil, nil
+	u.shelves, u.published = map[string]*shelf{}, nil
+	u.setUp(nil)
+	u.sync = newSyncState(time.Now())
+	if u.cfg.Options.SyncNewUnit == SyncNewUnitEverything {
+		u.sync.since, u.sync.asksAll = geoVersion{}, true
+	}
+	u.geo = geoState{}
 	u.apiKey, u.password = "", ""
 	u.licensed = false
 	u.apiEnabled = u.cfg.Options.UnlicensedAPI == UnlicensedAPIOpen

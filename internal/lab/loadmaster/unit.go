@@ -114,8 +114,10 @@ type Unit struct {
 	host *network.Host
 	log  func(event string)
 
-	power    chan struct{}  // held by who switches the power or reboots
-	geoWake  chan struct{}  // tells watchGEO to look now
+	power    chan struct{} // held by who switches the power or reboots
+	geoWake  chan struct{} // tells watchGEO to look now
+	syncWake chan struct{} // tells watchSync to look now
+	commands map[string]command
 	settling chan struct{}  // held by who opens and closes ports, and guards life.ports
 	reboots  sync.WaitGroup // reboots that are under way
 
@@ -140,7 +142,8 @@ type Unit struct {
 	installed   string // that runs after the next boot
 	serial      string
 	licensed    bool
-	services    []int  // published ports
+	shelves     map[string]*shelf // settings by class
+	sync        syncState
 	kept        []byte // the backup of before Replace, which people have
 	logins      logins
 	geo         geoState // in part
@@ -152,13 +155,18 @@ type Unit struct {
 	polled      bool
 	misses      int
 	activeSince time.Time
-	lostWrites  map[string]string // what StandbyLosesWrites brings back
-	lostAt      time.Time         // and when
 	limiter     limiter
-	published   []int       // services, as far as they work without a reboot
+	published   []int       // ports of the services, as far as they work without a reboot
 	served      map[int]int // requests by service port
 	open        map[int]int // connections of the moment, by service port
-	firstIndex  int         // of the virtual services: units number them differently
+
+	// The last numbers that services and their real servers got: units number them
+	// differently (loadmaster.md 0.1 fact 9).
+	lastService, lastPlace int
+	numbersFrom            int  // of objects that are listed with a number
+	servicesChanged        bool // since published was made
+	waitsForReboot         bool // what was restored does not work yet
+	wire                   wire
 }
 
 // haSettings are the parameters of cloud HA.
@@ -204,11 +212,13 @@ func New(cfg Config, host *network.Host, log func(event string)) (*Unit, error) 
 	u := &Unit{
 		cfg: cfg, host: host, log: log,
 		power: make(chan struct{}, 1), settling: make(chan struct{}, 1), geoWake: make(chan struct{}, 1),
+		syncWake: make(chan struct{}, 1), commands: commands, shelves: map[string]*shelf{}, sync: newSyncState(time.Now()),
 		rng: rng, configured: cfg.haSettings(), parameters: initialParameters(cfg),
 		apiEnabled: true, apiKey: cfg.APIKey, password: cfg.Password, certificate: certificate,
 		changedAt: time.Now(), firmware: cfg.Firmware, installed: cfg.Firmware, serial: cfg.Serial, licensed: true,
-		services: slices.Clone(cfg.ServicePorts), open: map[int]int{}, firstIndex: 1 + rng.IntN(8),
+		open: map[int]int{}, lastService: rng.IntN(8), lastPlace: int(cfg.Seed * 3 % 8), numbersFrom: 1 + int(cfg.Seed*5%8),
 	}
+	u.setUp(cfg.ServicePorts)
 	host.SetUp(false)
 	return u, nil
 }
@@ -309,6 +319,7 @@ func (u *Unit) Start(state State) {
 	u.arrive(l, state)
 	l.running.Go(func() { u.watchPartner(ctx) })
 	l.running.Go(func() { u.watchGEO(ctx) })
+	l.running.Go(func() { u.watchSync(ctx) })
 }
 
 // PowerOff is a crash, or a deallocation: the unit vanishes from the network
@@ -351,8 +362,8 @@ func (u *Unit) begin() (context.Context, *life) {
 	u.life, u.state, u.effective = l, Booting, u.configured
 	u.firmware = u.installed
 	u.polled, u.misses, u.activeSince = false, 0, time.Time{}
-	u.lostWrites, u.limiter, u.served = map[string]string{}, limiter{}, map[int]int{}
-	u.published = slices.Clone(u.services)
+	u.limiter, u.served = limiter{}, map[int]int{}
+	u.published, u.waitsForReboot = u.ports(), false
 	u.recallPartners()
 	// Every boot has its own boottime, which counts in seconds.
 	previous := u.bootedAt
@@ -392,6 +403,7 @@ func (u *Unit) boot() {
 		}
 		u.arrive(l, Passive)
 		l.running.Go(func() { u.watchGEO(ctx) })
+		l.running.Go(func() { u.watchSync(ctx) })
 		u.watchPartner(ctx)
 	})
 }
