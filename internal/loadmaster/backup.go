@@ -77,14 +77,9 @@ func (c *Client) Restore(ctx context.Context, u pair.Unit, r io.Reader, kind int
 	if kind < RestoreBase || kind > RestoreAll {
 		return fmt.Errorf("restore unit %q: kind %d: expected a sum of 1, 2, 4 and 8: %w", u.VM, kind, pair.ErrInvalid)
 	}
-	file, err := io.ReadAll(io.LimitReader(r, maxBackup+1))
-	switch {
-	case err != nil:
-		return withoutKind(fmt.Sprintf("read the backup for unit %q", u.VM), err)
-	case len(file) == 0:
-		return fmt.Errorf("restore unit %q: the backup is empty: %w", u.VM, pair.ErrInvalid)
-	case len(file) > maxBackup:
-		return fmt.Errorf("restore unit %q: the backup has more than %d bytes: %w", u.VM, maxBackup, pair.ErrTooLarge)
+	file, err := readFile(u, r)
+	if err != nil {
+		return err
 	}
 	s, err := c.open(ctx, u)
 	if err != nil {
@@ -92,6 +87,21 @@ func (c *Client) Restore(ctx context.Context, u pair.Unit, r io.Reader, kind int
 	}
 	_, err = s.call(ctx, command{name: "restore", args: []arg{{"type", strconv.Itoa(kind)}}, upload: file, write: true})
 	return err
+}
+
+// readFile reads a backup that is to be restored on a unit.
+func readFile(u pair.Unit, r io.Reader) ([]byte, error) {
+	file, err := io.ReadAll(io.LimitReader(r, maxBackup+1))
+	switch {
+	case err != nil:
+		return nil, withoutKind(fmt.Sprintf("read the backup for unit %q", u.VM), err)
+	case len(file) == 0:
+		return nil, fmt.Errorf("restore unit %q: the backup is empty: %w", u.VM, pair.ErrInvalid)
+	case len(file) > maxBackup:
+		return nil, fmt.Errorf("restore unit %q: the backup has more than %d bytes: %w", u.VM, maxBackup, pair.ErrTooLarge)
+	default:
+		return file, nil
+	}
 }
 
 // decodeFile reads an answer that should be a file. The XML API gives it as the

@@ -24,7 +24,17 @@ type command struct {
 	upload []byte // a file that goes with it, nil for none
 	file   bool   // the answer is a file
 	list   bool   // the answer grows with what the unit has
+	lines  bool   // its values may have several lines
+	secret bool   // a value must not stand in the URL, if there is another way
 }
+
+// maxURL is the longest URL that the XML API takes, in bytes; what is longer goes as a
+// form (loadmaster.md 1.1).
+const maxURL = 1024
+
+// leastMask is how many asterisks are a masked value. One alone is any port of a
+// service.
+const leastMask = 3
 
 type arg struct{ name, value string }
 
@@ -45,9 +55,9 @@ func (c command) String() string {
 func (c command) check() error {
 	for _, a := range c.args {
 		switch {
-		case c.write && a.value != "" && strings.Trim(a.value, "*") == "":
+		case c.write && len(a.value) >= leastMask && strings.Trim(a.value, "*") == "":
 			return fmt.Errorf("%s: %s is a masked value, which must not be written back: %w", c, a.name, pair.ErrInvalid)
-		case strings.ContainsFunc(a.value, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		case strings.ContainsFunc(a.value, func(r rune) bool { return (r < ' ' || r == 0x7f) && (!c.lines || !strings.ContainsRune("\t\r\n", r)) }):
 			return fmt.Errorf("%s: %s has control characters: %w", c, a.name, pair.ErrInvalid)
 		}
 	}
@@ -132,9 +142,13 @@ func requestV2(ctx context.Context, host string, creds Credentials, c command) (
 	return newRequest(ctx, http.MethodPost, "https://"+host+"/accessv2", "application/json", bytes.NewReader(body))
 }
 
-// requestV1 is a GET with HTTP Basic authentication, the oldest form, or with
-// an API key the same pairs as a form in the body (loadmaster.md 1.1, 1.4). A
-// file is the whole body, so with one the key could only stand in the URL.
+// formType is the content type of pairs in a body.
+const formType = "application/x-www-form-urlencoded"
+
+// requestV1 is a GET with HTTP Basic authentication, the oldest form; with an API key,
+// with a secret and with values that are too long for a URL it is the same pairs as a
+// form in the body (loadmaster.md 1.1, 1.4). A file is the whole body, so with one the
+// key could only stand in the URL.
 func requestV1(ctx context.Context, host string, creds Credentials, c command) (*http.Request, error) {
 	values := url.Values{}
 	for _, a := range c.args {
@@ -146,12 +160,18 @@ func requestV1(ctx context.Context, host string, creds Credentials, c command) (
 	}
 	if creds.User == "" {
 		values.Set("apikey", creds.APIKey)
-		return newRequest(ctx, http.MethodPost, target.String(), "application/x-www-form-urlencoded", strings.NewReader(values.Encode()))
+		return newRequest(ctx, http.MethodPost, target.String(), formType, strings.NewReader(values.Encode()))
 	}
-	target.RawQuery = values.Encode()
 	method, contentType, body := http.MethodGet, "", io.Reader(nil)
-	if c.upload != nil {
+	target.RawQuery = values.Encode()
+	switch long := len(target.String()) > maxURL; {
+	case c.upload != nil && long:
+		return nil, errors.New("API v1 takes no values of this length with a file")
+	case c.upload != nil:
 		method, contentType, body = http.MethodPost, "application/octet-stream", bytes.NewReader(c.upload)
+	case c.secret || long:
+		method, contentType, body = http.MethodPost, formType, strings.NewReader(target.RawQuery)
+		target.RawQuery = ""
 	}
 	req, err := newRequest(ctx, method, target.String(), contentType, body)
 	if err != nil {

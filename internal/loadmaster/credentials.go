@@ -55,9 +55,10 @@ func (c Credentials) usable() bool { return c.APIKey != "" || c.User != "" }
 // hider replaces the secrets in whatever a unit says, in the spellings in
 // which an answer could echo a request. The user name is no secret, and what
 // is shorter than four bytes is neither: hiding it would only spoil the rest.
-func (c Credentials) hider() *strings.Replacer {
+// Further secrets are those of one call.
+func (c Credentials) hider(further ...string) *strings.Replacer {
 	var pairs []string
-	for _, secret := range []string{c.APIKey, c.Password} {
+	for _, secret := range append([]string{c.APIKey, c.Password}, further...) {
 		if len(secret) < 4 {
 			continue
 		}

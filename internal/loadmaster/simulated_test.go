@@ -20,6 +20,8 @@ import (
 // simulated is a running pair of the lab's units, first active and second
 // standby, and the program's client and prober of it.
 type simulated struct {
+	network       *network.Network
+	own           *network.Host
 	first, second *lab.Unit
 	defs          [2]pair.Unit
 	client        *loadmaster.Client
@@ -32,7 +34,7 @@ func withSimulated(t *testing.T, opts lab.Options, test func(*testing.T, *simula
 	synctest.Test(t, func(t *testing.T) {
 		n := network.New(network.Options{Seed: 7})
 		own := n.Host("tandem", ownAddr)
-		s := &simulated{secrets: &secrets{creds: withKey}}
+		s := &simulated{network: n, own: own, secrets: &secrets{creds: withKey}}
 		addrs := [2]netip.Addr{netip.MustParseAddr("10.0.0.4"), netip.MustParseAddr("10.0.0.5")}
 		for i, role := range []lab.Role{lab.First, lab.Second} {
 			name := fmt.Sprintf("lm%d", i+1)

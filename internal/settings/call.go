@@ -5,10 +5,14 @@ import (
 	"strings"
 )
 
-// Call is a read of the API, in the words of v1.
+// Call is a call of the API, in the words of v1.
 type Call struct {
 	Command string
 	Args    []Field
+	// Writes says that the call changes something, so that it must not be sent twice.
+	Writes bool
+	// File is what is sent up with it, nil for none.
+	File []byte
 	// each is the class of which one call is made for every object.
 	each Class
 
@@ -32,6 +36,19 @@ func (c Call) String() string {
 		}
 	}
 	return b.String()
+}
+
+// of returns the call as it is made for an object, of which it may have the name in
+// its arguments.
+func (c Call) of(class Class, object string) Call {
+	c.class, c.object = class, object
+	c.Args = slices.Clone(c.Args)
+	address, rest, _ := strings.Cut(object, "/")
+	port, protocol, _ := strings.Cut(rest, "/")
+	for i := range c.Args {
+		c.Args[i].Value = strings.NewReplacer(itsName, object, itsAddress, address, itsPort, port, itsProtocol, protocol).Replace(c.Args[i].Value)
+	}
+	return c
 }
 
 func (c Call) same(other Call) bool {

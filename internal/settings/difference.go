@@ -105,6 +105,13 @@ type Difference struct {
 	Second Sight    `json:"second"`
 }
 
+// Carried is a difference that is carried over: From is the unit whose state the other
+// one gets.
+type Carried struct {
+	Difference
+	From pair.Role `json:"from"`
+}
+
 // Conflict is a difference that both units made: two values for one field, or one
 // deleted what the other changed. Winner is whose state was taken, RoleUnknown when
 // a person has to choose. Both states are here, so that neither is lost.

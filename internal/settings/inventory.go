@@ -42,11 +42,13 @@ type spec struct {
 	// partial means that an object may be there although it was not read, so that
 	// its absence says nothing.
 	partial bool
-	// addByHand and changeByHand say why an object of the class cannot be added or
-	// changed by object calls.
-	addByHand, changeByHand string
-	part                    Part
-	add, modify, remove     string
+	// addByHand, changeByHand and removeByHand say why an object of the class cannot be
+	// added, changed or deleted by object calls, and what a person can do.
+	addByHand, changeByHand, removeByHand string
+	// fixed are fields that no command changes, and why.
+	fixed               map[string]string
+	part                Part
+	add, modify, remove string
 	// inputs are the names and values that setters want in place of those that
 	// are read.
 	inputs map[string]input
@@ -64,6 +66,8 @@ const (
 	needsPassword = "a password is needed, which cannot be read"
 	needsKey      = "the private key cannot be read: it moves with a backup of the certificates"
 	needsFile     = "the file has to be uploaded"
+	ownCommands   = "each of them has a command of its own, of which the arguments are not documented: set it in the WUI of this unit"
+	notDocumented = "the arguments of its commands are not documented: set it in the WUI of this unit"
 	guides        = "on the guide's list"
 )
 
@@ -92,11 +96,12 @@ var inventory = [classCount]spec{
 	WAFSettings: {
 		name: "waf-settings", place: Synchronised, identity: "one object",
 		reads: []Call{{Command: "getwafsettings"}}, modify: "setwafautoupdate",
-		changeByHand: "each of them has a command of its own",
+		changeByHand: ownCommands,
 	},
 	Hosts: {
 		name: "hosts", place: Synchronised, key: []string{"hostip|ipaddress|addr"}, identity: "address",
 		reads: []Call{{Command: "gethosts"}}, add: "addhostsentry", remove: "delhostsentry",
+		inputs: map[string]input{"fqdn": {name: "hostfqdn"}},
 	},
 	CipherSets: {
 		name: "cipher-sets", place: Synchronised, key: []string{"name"}, identity: "name; of a set made for one service, the service", partial: true,
@@ -170,13 +175,13 @@ var inventory = [classCount]spec{
 		why:   "a unit's own address is the partner's on the partner; an additional address must be there first",
 		reads: []Call{{Command: "listvs"}}, add: "addvs", modify: "modvs", remove: "delvs",
 		state: serviceState, addresses: []string{"followvsid"},
-		inputs: map[string]input{"sslrewrite": {values: []string{"0", "", "1", "http", "2", "https"}}},
+		inputs: map[string]input{"sslrewrite": {values: []string{"1", "http", "2", "https"}}},
 	},
 	SubServices: {
 		name: "sub-services", place: Synchronised, within: VirtualServices, identity: "service, name and place among equal names", part: ServicesPart,
 		reads: []Call{{Command: "listvs"}}, add: "modvs", modify: "modvs", remove: "delvs",
 		state: serviceState, addresses: []string{"followvsid"},
-		inputs: map[string]input{"sslrewrite": {values: []string{"0", "", "1", "http", "2", "https"}}},
+		inputs: map[string]input{"sslrewrite": {values: []string{"1", "http", "2", "https"}}},
 	},
 	RealServers: {
 		name: "real-servers", place: Synchronised, within: VirtualServices, identity: "service, address or DNS name, and port", part: ServicesPart,
@@ -192,6 +197,7 @@ var inventory = [classCount]spec{
 		why:   "read for each service",
 		reads: []Call{{Command: "owasprules", Args: []Field{{"vs", itsAddress}, {"port", itsPort}, {"prot", itsProtocol}}, each: VirtualServices}},
 		add:   "owasprules", modify: "owasprules", state: []string{"type"},
+		addByHand: "a service has the rules of its rule sets: restore the part, or upload the rule", removeByHand: "a rule goes with its rule set: take that off the service",
 	},
 	PacketFilter: {
 		name: "packet-filter", place: Synchronised, identity: "one object",
@@ -203,7 +209,8 @@ var inventory = [classCount]spec{
 		},
 		modify: "aclcontrol",
 		inputs: map[string]input{
-			"aclstatus": {name: "enable"}, "aclmethod": {name: "drop"}, "aclblockall": {name: "ifblock"}, "aclwuiblock": {name: "wuiblock"},
+			"aclstatus": {name: "enable", values: oneOrZero}, "aclmethod": {name: "drop", values: oneOrZero},
+			"aclblockall": {name: "ifblock", values: oneOrZero}, "aclwuiblock": {name: "wuiblock", values: oneOrZero},
 		},
 	},
 	AccessLists: {
@@ -231,26 +238,27 @@ var inventory = [classCount]spec{
 	},
 	VPNs: {
 		name: "vpns", place: Synchronised, key: []string{"name"}, identity: "name",
-		why: "not known whether HA synchronises them; the key is secret", addByHand: needsPassword, secret: []string{"secret", "psk"},
+		why: "not known whether HA synchronises them; the key is secret", addByHand: needsPassword, changeByHand: notDocumented, removeByHand: notDocumented, secret: []string{"secret", "psk"},
 		reads: []Call{{Command: "listvpns"}}, add: "createvpncon", modify: "setvpn...", remove: "deletevpncon", state: []string{"status"},
 	},
 	SDNControllers: {
 		name: "sdn-controllers", place: Synchronised, key: []string{"ipv4", "port"}, identity: "address and port",
-		why: "not known whether HA synchronises them; the password is masked", addByHand: needsPassword, secret: []string{"password"},
+		why: "not known whether HA synchronises them; the password is masked", addByHand: needsPassword, changeByHand: notDocumented, removeByHand: notDocumented, secret: []string{"password"},
 		reads: []Call{{Command: "getsdncontroller"}}, add: "addsdncontroller", modify: "modsdncontroller", remove: "delsdncontroller",
 		state: []string{"id", "clid", "cid"},
 	},
 	Ingress: {
 		name: "kubernetes-ingress", place: Synchronised, identity: "one object",
-		why: "not known whether HA synchronises it; its cluster file has to be uploaded", modify: "setlmingress...", changeByHand: "each of them has a command of its own",
+		why: "not known whether HA synchronises it; its cluster file has to be uploaded", modify: "setlmingress...", changeByHand: ownCommands,
 		reads: []Call{{Command: "getlmingressmode"}, {Command: "getlmingressnamespace"}, {Command: "getlmingresswatchtimeout"}},
 	},
 	GEOClusters: {
 		name: "geo-clusters", place: Synchronised, key: []string{"name"}, identity: "name, because the address differs", part: GEOPart,
 		why:   "an address that is the unit's own is the partner's on the partner",
 		reads: []Call{{Command: "listclusters"}}, add: "addcluster", modify: "modcluster", remove: "delcluster",
-		state: []string{"status", "index"}, addresses: []string{"ipaddress"},
-		inputs: map[string]input{"ipaddress": {name: "ip"}, "locationlatitude": {name: "latsecs"}, "locationlongitude": {name: "longsecs"}},
+		state: []string{"status", "index", "clustervsaddress"}, addresses: []string{"ipaddress"},
+		fixed:  map[string]string{"ipaddress": "a cluster is known by its address: delete it, and add it with the other one"},
+		inputs: map[string]input{"ipaddress": {name: "ip"}, "type": {values: []string{"0", "default"}}, "locationlatitude": {name: "latsecs"}, "locationlongitude": {name: "longsecs"}},
 	},
 	GEOLocations: {
 		name: "geo-custom-locations", place: Synchronised, key: []string{"name|location"}, identity: "name", part: GEOPart,
@@ -259,6 +267,7 @@ var inventory = [classCount]spec{
 	GEORanges: {
 		name: "geo-ip-ranges", place: Synchronised, key: []string{"ipaddress|ip"}, identity: "network", part: GEOPart, state: []string{"index", "status"},
 		reads: []Call{{Command: "listips"}}, add: "addip", modify: "modiploc", remove: "delip",
+		inputs: map[string]input{"locationlatitude": {name: "lat"}, "locationlongitude": {name: "long"}},
 	},
 	GEOAccessList: {
 		name: "geo-allow-list", place: Synchronised, key: []string{"addr|ip|ipaddress"}, identity: "network", part: GEOPart,
@@ -291,7 +300,7 @@ var inventory = [classCount]spec{
 	GEOAccessSettings: {
 		name: "geo-access-settings", place: Synchronised, identity: "one object", part: GEOPart,
 		reads: []Call{{Command: "geoacl/getsettings"}}, modify: "geoacl/setautoupdate", state: []string{"lastupdated", "lastinstalled"},
-		changeByHand: "each of them has a command of its own",
+		changeByHand: ownCommands,
 	},
 
 	UnitState: {
@@ -318,6 +327,10 @@ var inventory = [classCount]spec{
 	SSOImages:       {name: "sso-image-sets", place: Unreadable, identity: "name", why: "no command is known", part: SSOPart},
 	ErrorFiles:      {name: "error-files", place: Unreadable, identity: "service", why: "uploadvserrfile has no twin that reads", part: ServicesPart},
 }
+
+// oneOrZero are the words that the switches of the packet filter may read as, by what
+// sets them.
+var oneOrZero = []string{"yes", "1", "true", "1", "Y", "1", "enabled", "1", "drop", "1", "no", "0", "false", "0", "N", "0", "disabled", "0", "reject", "0"}
 
 // limits is a list of limits of clients, of which there are four alike.
 func limits(name, command string) spec {

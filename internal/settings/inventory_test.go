@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -154,14 +155,18 @@ GEO map has it; every other address stays as it is.
 
 ## Classes
 
-| Class | Place | Read by | The same on both units by | Written by | Restore | Note |
-| --- | --- | --- | --- | --- | --- | --- |
+| Class | Place | Read by | The same on both units by | Written by | Not written | Restore | Note |
+| --- | --- | --- | --- | --- | --- | --- | --- |
 `)
 	for c := ClassUnknown + 1; c < classCount; c++ {
 		s := c.spec()
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", s.name, s.place, readers(s), s.identity, writers(s), restore(s.part), s.why)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", s.name, s.place, readers(s), s.identity, writers(s), unwritten(c), restore(s.part), s.why)
 	}
 	b.WriteString(`
+What is written is looked for first, so that a repeat changes nothing, and compared with what reads back. Of virtual services,
+real servers and rules bound to them, each is found by its identity on the unit that is written to. What is not written waits
+for a person, who sets it in the WUI; certificates move with ` + "`backupcert` and `restorecert`" + ` where the policy allows.
+
 Restore is the number of the part of a backup that carries the class to a partner: 2 virtual services, 4 GEO, 8 single sign-on.
 1, base, has addresses in it and is never restored on a partner.
 
@@ -203,6 +208,29 @@ func writers(s *spec) string {
 		return s.modify
 	}
 	return strings.Join(calls, ", ")
+}
+
+// unwritten says what of a class object calls do not write, and why.
+func unwritten(c Class) string {
+	s := c.spec()
+	if s.place != Synchronised {
+		return ""
+	}
+	var all []string
+	for _, one := range []struct{ what, why string }{{"adding", s.addByHand}, {"changing", s.changeByHand}, {"deleting", s.removeByHand}} {
+		if one.why == "" {
+			continue
+		}
+		if last := len(all) - 1; last >= 0 && strings.HasSuffix(all[last], ": "+one.why) {
+			all[last] = one.what + " and " + all[last]
+			continue
+		}
+		all = append(all, one.what+": "+one.why)
+	}
+	for _, field := range slices.Sorted(maps.Keys(s.fixed)) {
+		all = append(all, "`"+field+"`: "+s.fixed[field])
+	}
+	return strings.Join(all, "; ")
 }
 
 func restore(p Part) string {

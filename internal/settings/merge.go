@@ -22,11 +22,11 @@ const (
 type Policy struct {
 	// Active is the unit that is active, RoleUnknown when that is not known; then
 	// what was deleted anywhere waits.
-	Active pair.Role
-	Prefer Prefer
+	Active pair.Role `json:"active"`
+	Prefer Prefer    `json:"prefer"`
 	// Chosen are a person's choices, by id of a difference: the unit whose state
 	// is right. They answer conflicts, and what is held for a person.
-	Chosen map[string]pair.Role
+	Chosen map[string]pair.Role `json:"chosen,omitempty"`
 }
 
 // A deletion of more than manyPercent of a class waits for a person. One alone
@@ -51,8 +51,11 @@ type Base struct {
 type Result struct {
 	// ToFirst and ToSecond are what to write to each unit, in order.
 	ToFirst, ToSecond []Write
-	Conflicts         []Conflict
-	Held              []Held
+	// Carried are the differences of which the writes are made, but for those that
+	// conflict.
+	Carried   []Carried
+	Conflicts []Conflict
+	Held      []Held
 	// Unread are classes that were not read on both units, and of which nothing is
 	// known therefore. They stay in Base as they were.
 	Unread []Class
@@ -65,6 +68,7 @@ type Result struct {
 // 1-u is the other one.
 type merge struct {
 	policy    Policy
+	look      bool              // nothing is carried over
 	asked     map[string]Reason // before
 	addresses addresses
 	rebuilt   [2]Reason           // why a unit is not the one that it was
@@ -90,8 +94,23 @@ var roles = [2]pair.Role{pair.First, pair.Second}
 // Merge is symmetric: exchanging the units in all arguments exchanges them in the
 // result.
 func Merge(base Base, first, second *Snapshot, policy Policy) Result {
+	return merged(base, first, second, policy, false)
+}
+
+// Common returns what both units have in common now, before anything of a result of
+// Merge for the same units is written. What is not alike stays as it was, so that
+// another Merge finds the same differences, with the same ids; what both units came to
+// alike is known to be common. Without that, a change that one of them takes back
+// later would look like one of the other.
+func Common(base Base, first, second *Snapshot, result Result) Base {
+	now := merged(base, first, second, Policy{}, true).Base
+	now.First, now.Second, now.Asked = result.Base.First, result.Base.Second, result.Base.Asked
+	return now
+}
+
+func merged(base Base, first, second *Snapshot, policy Policy, look bool) Result {
 	m := &merge{
-		policy: policy, asked: base.Asked, addresses: addressesOf(first.Interfaces, second.Interfaces), common: map[Class]int{},
+		policy: policy, look: look, asked: base.Asked, addresses: addressesOf(first.Interfaces, second.Interfaces), common: map[Class]int{},
 		rebuilt:  [2]Reason{rebuilt(base.First, first.Origin), rebuilt(base.Second, second.Origin)},
 		sameWare: first.Origin.Firmware == second.Origin.Firmware,
 	}
@@ -264,6 +283,9 @@ func (m *merge) added(path []string, sides [2]*Object) (Object, bool) {
 	if sides[0] == nil {
 		from = 1
 	}
+	if m.look {
+		return Object{}, false
+	}
 	o := sides[from]
 	d := m.difference(append(path, objectID(o)...), o.Class, "", Sight{}, [2]Sight{sightOf(sides[0]), sightOf(sides[1])})
 	chosen, reason := m.policy.Chosen[d.ID], m.rebuilt[from]
@@ -271,15 +293,23 @@ func (m *merge) added(path []string, sides [2]*Object) (Object, bool) {
 		reason = before
 	}
 	switch {
+	case chosen == roles[1-from] && o.Class.spec().removeByHand != "":
+		m.hold(d, from, ByHand, o.Class.spec().removeByHand)
+		return Object{}, false
 	case chosen == roles[1-from]:
 		m.remove(from, path, o)
+		m.carry(d, 1-from)
 		return Object{}, false
 	case chosen == pair.RoleUnknown && reason != NoReason: // perhaps out of an old backup
 		m.ask(d.ID, reason)
 		m.hold(d, from, reason, "")
 		return Object{}, false
 	default:
-		return m.add(1-from, path, o)
+		added, ok := m.add(1-from, path, o)
+		if ok {
+			m.carry(d, from)
+		}
+		return added, ok
 	}
 }
 
@@ -289,12 +319,15 @@ func (m *merge) deleted(path []string, base *Object, sides [2]*Object) (Object, 
 	if sides[1] == nil {
 		by = 1
 	}
+	if m.look {
+		return *base, true
+	}
 	rest := sides[1-by]
 	d := m.difference(append(path, objectID(base)...), base.Class, "", sightOf(base), [2]Sight{sightOf(sides[0]), sightOf(sides[1])})
 	chosen := m.policy.Chosen[d.ID]
 	reason := m.accidental(d.ID, by, base.Class)
-	winner := chosen
-	if conflict := !same(base, rest); conflict {
+	winner, conflict := chosen, !same(base, rest)
+	if conflict {
 		if winner == pair.RoleUnknown {
 			winner = m.winner(d.ID)
 		}
@@ -311,12 +344,22 @@ func (m *merge) deleted(path []string, base *Object, sides [2]*Object) (Object, 
 		}
 		winner = roles[by]
 	}
+	if why := base.Class.spec().removeByHand; winner == roles[by] && why != "" {
+		m.hold(d, by, ByHand, why)
+		return *base, true
+	}
 	switch winner {
 	case roles[by]:
 		m.remove(1-by, path, rest)
+		if !conflict {
+			m.carry(d, by)
+		}
 		return Object{}, false
 	case roles[1-by]:
 		if o, ok := m.add(by, path, rest); ok {
+			if !conflict {
+				m.carry(d, 1-by)
+			}
 			return o, true
 		}
 		return *base, true
@@ -432,7 +475,7 @@ func nextField(lists *[3][]Field) (name string, values [3]string, more bool) {
 // none.
 func (m *merge) field(path []string, c Class, name string, values [3]string) (string, int) {
 	base, sides := values[0], [2]string{values[1], values[2]}
-	if !writable(c, Field{name, sides[0]}) || !writable(c, Field{name, sides[1]}) {
+	if m.look || !writable(c, Field{name, sides[0]}) || !writable(c, Field{name, sides[1]}) {
 		return base, -1
 	}
 	d := m.difference(path, c, name, Sight{Value: base}, [2]Sight{{Value: sides[0]}, {Value: sides[1]}})
@@ -471,6 +514,9 @@ func (m *merge) field(path []string, c Class, name string, values [3]string) (st
 		m.hold(d, u, reason, detail)
 		return base, -1
 	}
+	if !conflict {
+		m.carry(d, u)
+	}
 	return sides[u], 1 - u
 }
 
@@ -508,6 +554,10 @@ func (m *merge) write(to int, verb Verb, c Class, path []string, fields []Field)
 
 func (m *merge) difference(path []string, c Class, field string, base Sight, sides [2]Sight) Difference {
 	return newDifference(c, path, field, base, sides[0], sides[1])
+}
+
+func (m *merge) carry(d Difference, from int) {
+	m.result.Carried = append(m.result.Carried, Carried{Difference: d, From: roles[from]})
 }
 
 func (m *merge) hold(d Difference, from int, reason Reason, detail string) {

@@ -44,9 +44,9 @@ func wordSet(words string) map[string]bool {
 }
 
 const (
-	// unitSet stands for the cipher set that a unit made for the service that has
-	// it; its name holds an index (loadmaster.md 3.6).
-	unitSet   = "@custom"
+	// unitSet stands, before its ciphers, for the cipher set that a unit made for the
+	// service that has it; its name holds an index (loadmaster.md 3.6).
+	unitSet   = "@custom "
 	customSet = "Custom_"
 )
 
@@ -74,6 +74,10 @@ func normal(c Class, field, value string) string {
 		}
 	case "country":
 		if value == "-1" {
+			return ""
+		}
+	case "sslrewrite": // written as nothing
+		if value == "0" {
 			return ""
 		}
 	case "matchtype", "schedule", "checktype", "protocol", "checker":
@@ -162,8 +166,12 @@ func network(text string) string {
 	return strings.ToLower(text)
 }
 
-// inputOf returns a field as the setters of its class want it.
+// inputOf returns a field as the setters of its class want it: a switch as 1 or 0,
+// which is taken everywhere (loadmaster.md 1.5).
 func inputOf(c Class, f Field) Field {
+	if c == Parameters && parameterSwitches[f.Name] || c != Parameters && switches[f.Name] {
+		f.Value = yesNo(f.Value, "1", "0")
+	}
 	in, ok := c.spec().inputs[f.Name]
 	if !ok {
 		return f

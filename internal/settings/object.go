@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"encoding/json"
 	"net/netip"
 	"slices"
 	"strings"
@@ -24,6 +25,10 @@ type Object struct {
 	// Masked are names of fields that have a value which the unit does not show.
 	// They are no part of what is compared.
 	Masked []string `json:"masked,omitempty"`
+	// index is the object's number on the unit of which it was read, and member that
+	// of its entry in the service above it. They are another one on each unit
+	// (loadmaster.md 0.1 item 9), so they are no part of what is compared or kept.
+	index, member string
 }
 
 // Value returns the value of a field, "" when there is none.
@@ -90,9 +95,9 @@ func (o Origin) or(other Origin) Origin {
 
 // Interface is a network interface of a unit with its addresses.
 type Interface struct {
-	ID         string
-	Address    netip.Addr
-	Additional []netip.Addr
+	ID         string       `json:"id"`
+	Address    netip.Addr   `json:"address"`
+	Additional []netip.Addr `json:"additional,omitempty"`
 }
 
 // Snapshot is what was read of one unit's settings. A class that was not read, in
@@ -124,3 +129,24 @@ func (s *Snapshot) Objects(c Class) (objects []Object, read bool) {
 // Forget takes a class for not read, as a command does that is told to look at
 // some classes only.
 func (s *Snapshot) Forget(c Class) { delete(s.classes, c) }
+
+// stored is a snapshot as it is kept while its settings are written.
+type stored struct {
+	Origin     Origin             `json:"origin"`
+	Interfaces []Interface        `json:"interfaces,omitempty"`
+	Unknown    []string           `json:"unknown,omitempty"`
+	Classes    map[Class][]Object `json:"classes"`
+}
+
+func (s Snapshot) MarshalJSON() ([]byte, error) {
+	return json.Marshal(stored{s.Origin, s.Interfaces, s.Unknown, s.classes})
+}
+
+func (s *Snapshot) UnmarshalJSON(b []byte) error {
+	var kept stored
+	if err := json.Unmarshal(b, &kept); err != nil {
+		return err
+	}
+	*s = Snapshot{kept.Origin, kept.Interfaces, kept.Unknown, kept.Classes}
+	return nil
+}

@@ -57,10 +57,7 @@ func Everyday() []Class {
 // is needed to compare units comes with any: origin and interfaces. A class that
 // is made of others' names, such as cipher sets, brings these.
 func NewReading(classes ...Class) *Reading {
-	r := &Reading{
-		missed: map[Class]bool{}, got: map[Class][]Object{}, names: map[string]string{},
-		indexes: map[string]string{}, custom: map[string]string{},
-	}
+	r := newReading()
 	for _, c := range append([]Class{UnitState, Interfaces}, classes...) {
 		if outer := c.spec().within; outer != ClassUnknown {
 			c = outer
@@ -76,6 +73,13 @@ func NewReading(classes ...Class) *Reading {
 		}
 	}
 	return r
+}
+
+func newReading() *Reading {
+	return &Reading{
+		missed: map[Class]bool{}, got: map[Class][]Object{}, names: map[string]string{},
+		indexes: map[string]string{}, custom: map[string]string{},
+	}
 }
 
 func (r *Reading) want(c Class) {
@@ -130,14 +134,7 @@ func (r *Reading) planEach(c Class) {
 			r.got[c] = nil // a class of which there is nothing to ask is empty
 		}
 		for _, name := range r.eachOf(c, read.each) {
-			call := read
-			call.class, call.object = c, name
-			call.Args = slices.Clone(read.Args)
-			address, rest, _ := strings.Cut(name, "/")
-			port, protocol, _ := strings.Cut(rest, "/")
-			for i := range call.Args {
-				call.Args[i].Value = strings.NewReplacer(itsName, name, itsAddress, address, itsPort, port, itsProtocol, protocol).Replace(call.Args[i].Value)
-			}
+			call := read.of(c, name)
 			r.calls, r.done = append(r.calls, call), append(r.done, false)
 		}
 	}
@@ -464,6 +461,11 @@ func (r *Reading) addField(o *Object, name, value string) {
 		}
 		return
 	case Masked:
+	case State:
+		if name == "index" || name == "id" {
+			o.index = unpadded(value)
+		}
+		return
 	default:
 		return
 	}

@@ -67,7 +67,7 @@ geo-fqdns www.example.org failover=N failtime=0 localsettings=0 privaterequestva
 			"a cluster is known by its name, because its address differs",
 			GEOClusters,
 			map[string]string{"listclusters": "v1-listclusters.xml"},
-			"geo-clusters RemoteLM checker=none checkerport=0 clustervsaddress=172.24.1.50 enable=Y ipaddress=172.24.1.5 locationlatitude=0 locationlongitude=0 type=remoteLM\n",
+			"geo-clusters RemoteLM checker=none checkerport=0 enable=Y ipaddress=172.24.1.5 locationlatitude=0 locationlongitude=0 type=remoteLM\n",
 		},
 		{
 			"a rule says of which type it is, in every dialect alike",
@@ -122,7 +122,16 @@ geo-fqdns www.example.org failover=N failtime=0 localsettings=0 privaterequestva
 				"listvs":                     `{"VS":[{"Index":7,"VSAddress":"10.0.0.4","VSPort":"443","Protocol":"tcp","CipherSet":"Custom_7"}]}`,
 				"getcipherset?name=Custom_7": `{"value":"AES256:AES128"}`,
 			},
-			"virtual-services 10.0.0.4/443/tcp ciphers=AES256:AES128 cipherset=@custom\n",
+			"virtual-services 10.0.0.4/443/tcp cipherset=@custom AES256:AES128\n",
+		},
+		{
+			"rules that are bound to a service within another one are a list, as of a real server; the marked service is none",
+			VirtualServices,
+			map[string]string{"listvs": `<?xml version="1.0"?><Response><Success><Data><VS><Index>1</Index><VSAddress>10.0.0.4</VSAddress><VSPort>443</VSPort><Protocol>tcp</Protocol>
+				<SubVS><VSIndex>2</VSIndex><RsIndex>3</RsIndex><Name>web</Name><MatchRules><Name>r1</Name><Name>r2</Name></MatchRules></SubVS></VS>
+				<VS><Index>2</Index><VSPort>0</VSPort><MasterVSID>1</MasterVSID></VS>
+				<VS><Index>3</Index><VSAddress>10.0.0.4</VSAddress><VSPort>61973</VSPort><Protocol>tcp</Protocol><NickName>tandem-provokes-sync</NickName></VS></Data></Success></Response>`},
+			"virtual-services 10.0.0.4/443/tcp\n  sub-services web member.matchrules=r1|r2\n",
 		},
 		{
 			"a service within another one is its parent's, with what the parent says of it, and its real servers",

@@ -22,6 +22,9 @@ func (r *Reading) takeServices(n *Node) error {
 			}
 			continue
 		}
+		if vs.text("nickname") == ProvocationName {
+			continue // for a moment, and no setting
+		}
 		if r.objects++; r.objects > maxObjects {
 			return fmt.Errorf("more than %d objects", maxObjects)
 		}
@@ -33,7 +36,7 @@ func (r *Reading) takeServices(n *Node) error {
 	}
 	for _, vs := range parents {
 		o := r.service(vs, VirtualServices)
-		o.ID = address(vs.text("vsaddress")) + "/" + vs.text("vsport") + "/" + strings.ToLower(vs.text("protocol"))
+		o.ID = serviceID(vs)
 		if o.ID == "//" {
 			return fmt.Errorf("a service has neither address nor port nor parent")
 		}
@@ -48,6 +51,11 @@ func (r *Reading) takeServices(n *Node) error {
 	}
 	r.got[VirtualServices] = top
 	return nil
+}
+
+// serviceID returns the identity of a service that lies in none.
+func serviceID(vs *Node) string {
+	return address(vs.text("vsaddress")) + "/" + vs.text("vsport") + "/" + strings.ToLower(vs.text("protocol"))
 }
 
 // service takes the fields and the real servers of a service.
@@ -79,7 +87,8 @@ func (r *Reading) realServer(rs *Node) Object {
 	}
 	o := Object{Class: RealServers, ID: host + ":" + rs.text("port")}
 	r.fill(&o, rs, []string{"addr", "dnsname", "port"})
-	r.indexes["!"+rs.text("rsindex")] = o.ID
+	o.index = rs.text("rsindex")
+	r.indexes["!"+o.index] = o.ID
 	return o
 }
 
@@ -103,12 +112,13 @@ func (r *Reading) addSubs(o *Object, vs *Node, subs map[string]*Node) error {
 			sub.ID = nick
 		}
 		r.indexes[index] = o.ID + " " + sub.ID
-		r.indexes["!"+entry.text("rsindex")] = sub.ID
+		sub.member = entry.text("rsindex")
+		r.indexes["!"+sub.member] = sub.ID
 		for j := range entry.Kids {
 			switch name := r.name(entry.Kids[j].Name); name {
 			case "status", "vsindex", "rsindex", "name", "nrules":
 			default:
-				r.addField(&sub, r.name("member."+name), entry.Kids[j].Text)
+				r.addField(&sub, r.name("member."+name), textOf(&entry.Kids[j]))
 			}
 		}
 		sub.Fields = joined(sub.Fields)
@@ -120,7 +130,8 @@ func (r *Reading) addSubs(o *Object, vs *Node, subs map[string]*Node) error {
 }
 
 // resolve replaces what services say by index of others by these others'
-// identities, and the cipher sets that a unit made for a service by their value.
+// identities, and the cipher sets that a unit made for a service by their value: one
+// field, because a service has either a set or ciphers, and never both.
 // It reports whether all these values were read.
 func (r *Reading) resolve(services []Object) bool {
 	all := true
@@ -130,8 +141,7 @@ func (r *Reading) resolve(services []Object) bool {
 		r.refer(o, "follow", "!")
 		if set := o.Value("cipherset"); strings.HasPrefix(set, customSet) {
 			all = all && r.custom[set] != ""
-			o.set("ciphers", r.custom[set])
-			o.set("cipherset", unitSet)
+			o.set("cipherset", unitSet+r.custom[set])
 		}
 		all = r.resolve(o.Kids) && all
 	}

@@ -49,7 +49,7 @@ func (m *merge) unfitObject(to int, path []string, o *Object) (Reason, string) {
 // references are the fields that name objects of another class.
 var references = map[string]Class{
 	"certfile": Certificates, "intermediatecerts": Intermediates, "domain": SSODomains, "ldapendpoint": LDAPEndpoints,
-	"matchrules": ContentRules, "requestrules": ContentRules, "responserules": ContentRules, "matchbodyrules": ContentRules, "cluster": GEOClusters,
+	"matchrules": ContentRules, "member.matchrules": ContentRules, "requestrules": ContentRules, "responserules": ContentRules, "matchbodyrules": ContentRules, "cluster": GEOClusters,
 }
 
 // unfit returns why a field cannot be written to a unit, if so.
@@ -62,6 +62,9 @@ func (m *merge) unfit(to int, verb Verb, c Class, f Field) (Reason, string) {
 		if reason := m.addresses.misplaced(f.Value, c, to); reason != NoReason {
 			return reason, f.Value
 		}
+	}
+	if why := s.fixed[f.Name]; verb == Modify && why != "" {
+		return ByHand, why
 	}
 	there := m.has[to][references[f.Name]]
 	if there == nil || s.within == ClassUnknown && c != VirtualServices {

@@ -80,9 +80,10 @@ func (w Write) String() string {
 	return b.String()
 }
 
-// bindings are the fields that bind rules to a service or a real server. They are
-// written by themselves, after all that they bind (loadmaster.md 3.4).
-var bindings = wordSet("matchrules requestrules responserules matchbodyrules preprocessrules prerules")
+// bindings are the fields that bind rules, other services or other real servers to a
+// service or a real server. They are written by themselves, after all that they bind
+// (loadmaster.md 3.4).
+var bindings = wordSet("matchrules requestrules responserules matchbodyrules preprocessrules prerules member.matchrules followvsid follow")
 
 // writable reports whether a field may be in a write.
 func writable(c Class, f Field) bool {

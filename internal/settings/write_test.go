@@ -72,9 +72,9 @@ func TestInputs(t *testing.T) {
 		{
 			"a rule's fields have other names to write",
 			Write{of: ContentRules, fields: []Field{{"caseindependent", "Y"}, {"headervalue", "x"}, {"pattern", "p"}}},
-			[]Field{{"nocase", "Y"}, {"replacement", "x"}, {"pattern", "p"}},
+			[]Field{{"nocase", "1"}, {"replacement", "x"}, {"pattern", "p"}},
 		},
-		{"a service's rewriting has words", Write{of: VirtualServices, fields: []Field{{"sslrewrite", "2"}, {"sslrewrite", "0"}}}, []Field{{"sslrewrite", "https"}, {"sslrewrite", ""}}},
+		{"a service's rewriting has words", Write{of: VirtualServices, fields: []Field{{"sslrewrite", "2"}, {"sslrewrite", ""}}}, []Field{{"sslrewrite", "https"}, {"sslrewrite", ""}}},
 		{"a time to fail is read in seconds and written in minutes", Write{of: GEONames, fields: []Field{{"failtime", "180"}, {"failtime", ""}}}, []Field{{"failtime", "3"}, {"failtime", ""}}},
 		{"any port of a mapping is a 2", Write{of: GEOMaps, fields: []Field{{"mappedport", "*"}, {"mappedport", "80"}}}, []Field{{"mapport", "2"}, {"mapport", "80"}}},
 	}
