@@ -61,8 +61,8 @@ func readMessage(value json.RawMessage) (pair.Message, error) {
 	if m.V < 0 || m.Kind != "wake" || m.Attempt < 0 {
 		return pair.Message{}, fmt.Errorf("%w: version %d, kind %.20q, attempt %d: %w", errPayload, m.V, m.Kind, m.Attempt, pair.ErrInvalid)
 	}
-	if len(m.Pairs) == 0 || len(m.Pairs) > maxPairs {
-		return pair.Message{}, fmt.Errorf("%w: %d pairs, 1 to %d are allowed: %w", errPayload, len(m.Pairs), maxPairs, pair.ErrInvalid)
+	if n := len(m.Pairs) + len(m.Topologies); n == 0 || n > maxPairs {
+		return pair.Message{}, fmt.Errorf("%w: %d pairs and topologies, 1 to %d are allowed: %w", errPayload, n, maxPairs, pair.ErrInvalid)
 	}
 	if len(m.Job) > maxJob {
 		return pair.Message{}, fmt.Errorf("%w: job %.60q: expected the id of a job: %w", errPayload, m.Job, pair.ErrInvalid)
@@ -70,6 +70,11 @@ func readMessage(value json.RawMessage) (pair.Message, error) {
 	for _, name := range m.Pairs {
 		if len(name) > maxName || !pairName.MatchString(name) {
 			return pair.Message{}, fmt.Errorf("%w: %.60q is no name of a pair: %w", errPayload, name, pair.ErrInvalid)
+		}
+	}
+	for _, name := range m.Topologies {
+		if len(name) > maxName || !pairName.MatchString(name) {
+			return pair.Message{}, fmt.Errorf("%w: %.60q is no name of a topology: %w", errPayload, name, pair.ErrInvalid)
 		}
 	}
 	m.V = messageVersion

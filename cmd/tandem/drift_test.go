@@ -113,3 +113,35 @@ func TestAPairThatDiffersInNothingSaysNothingOfIt(t *testing.T) {
 		}
 	}
 }
+
+// TestAWrongSetUpIsToldWithUnitAndSinceWhen, by both commands, to a person and in JSON.
+func TestAWrongSetUpIsToldWithUnitAndSinceWhen(t *testing.T) {
+	o := applied(t)
+	o.decide(t, pair.CheckServing, pair.CheckIdle)
+	snap, err := o.store.Load(t.Context(), "edge-weu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now().UTC().Truncate(time.Millisecond)
+	in := pair.Input{Definition: snap.Definition, MaxMode: pair.Auto, Record: snap.Record}
+	in.Observation.At = at
+	in.Observation.Units[0].Check = pair.CheckSeen{Answer: pair.CheckServing, At: at}
+	second := &in.Observation.Units[1]
+	second.Check = pair.CheckSeen{Answer: pair.CheckRefused, At: at}
+	second.API = pair.APISeen{Answer: pair.APIAnswered, At: at, Report: pair.Report{State: pair.Active, CheckPort: 8445}}
+	for range 2 { // the port is disputed then
+		in.Record.Repairs = append(in.Record.Repairs, pair.Repair{Unit: pair.Second, Field: "check port", At: at})
+	}
+	decided := pair.Decide(&in)
+	if _, err := o.store.Commit(t.Context(), snap, pair.Change{Record: decided.Record}); err != nil {
+		t.Fatal(err)
+	}
+	o.journal(t, decided.ID, pair.EntryDecided, pair.Decided{Decision: decided, Input: in, Reason: pair.Explain(&in, &decided), Person: pair.PersonCanDo(&decided)})
+	for _, args := range [][]string{{"status", "edge-weu"}, {"explain", "edge-weu"}} {
+		has(t, args[0], o.run(t, args...).out, "differs", "HA set-up of second: check port 8445 instead of 8444", "since", since(at), "units do not tell", "disputed", "set by Tandem and changed back")
+		has(t, args[0], o.run(t, append(args, "-o", "json")...).out, `"setUp"`, `"has": "8445"`, `"unit": "second"`)
+	}
+	if got := o.run(t, "status"); got.code != exitFound {
+		t.Errorf("status exits with %d, want %d", got.code, exitFound)
+	}
+}

@@ -52,7 +52,8 @@ func (c *console) explain(cmd *cobra.Command, args []string) error {
 	if err := json.Unmarshal(entry.Body, &d); err != nil {
 		return unreadable(entry, err)
 	}
-	out := explained{Drift: driftOf(&d), Decided: d}
+	known := pair.Decide(&d.Input).Record // learned from the input, as everything in a decision is, and not stored a second time
+	out := explained{Drift: known.Drift, SetUp: known.SetUp(), Decided: d}
 	if len(args) == 1 {
 		if out.MayNow, err = mayNow(cmd.Context(), client, args[0]); err != nil {
 			return err
@@ -61,7 +62,7 @@ func (c *console) explain(cmd *cobra.Command, args []string) error {
 	if output(cmd) == "json" {
 		return writeJSON(c.out, out)
 	}
-	rows := decidedRows(&d, out.Drift)
+	rows := decidedRows(&d, append(driftRows(out.Drift), setUpRows(out.SetUp)...))
 	if out.MayNow != "" {
 		rows = append([][]string{{"may now", out.MayNow}}, rows...)
 	}
@@ -73,12 +74,10 @@ type explained struct {
 	MayNow string `json:"mayNow,omitempty"` // with the newest decision: the stance that holds now
 	// Drift is what differed from the pair file, since when and by whom.
 	Drift *pair.Drifted `json:"drift,omitempty"`
+	// SetUp is what the units said of their HA set-up and the pair file says otherwise.
+	SetUp []pair.UnitHADrift `json:"setUp,omitempty"`
 	pair.Decided
 }
-
-// driftOf is what was known to differ when the decision was made. It is learned
-// from the input, as everything in a decision is, and not stored a second time.
-func driftOf(d *pair.Decided) *pair.Drifted { return pair.Decide(&d.Input).Record.Drift }
 
 // mayNow says what Tandem may do about a pair by now, whatever it might when it
 // decided last.
@@ -117,7 +116,7 @@ func (c *console) decision(cmd *cobra.Command, client *api.Client, args []string
 }
 
 // decidedRows tell a decision, what it was made on, and what follows.
-func decidedRows(d *pair.Decided, drift *pair.Drifted) [][]string {
+func decidedRows(d *pair.Decided, differs [][]string) [][]string {
 	rows := [][]string{
 		{"decision", d.Decision.ID},
 		{"at", since(d.Decision.At)},
@@ -133,7 +132,7 @@ func decidedRows(d *pair.Decided, drift *pair.Drifted) [][]string {
 	for _, b := range d.Input.Observation.Balancers {
 		rows = append(rows, []string{b.Name, balancerWords(b) + age(d, b.At)})
 	}
-	rows = append(rows, driftRows(drift)...)
+	rows = append(rows, differs...)
 	rows = append(rows, []string{"facts", factWords(&d.Decision.Facts)})
 	if words := refusedWords(&d.Decision.Facts); words != "" {
 		rows = append(rows, []string{"refused", words})

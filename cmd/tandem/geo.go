@@ -19,13 +19,15 @@ func newGeo(c *console) *cobra.Command {
 		Long: `A topology file names the pairs and standalone units that answer DNS requests for
 several sites together. Each of them must know the others, in three lists that
 differ from member to member.`,
-		Example: `  tandem geo plan -f global.yaml`,
-		Args:    cobra.NoArgs,
+		Example: `  tandem geo plan -f global.yaml
+  tandem geo apply -f global.yaml
+  tandem geo status`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return badInput("expected plan; see %s --help", cmd.CommandPath())
+			return badInput("expected plan, apply, status, verify or cancel; see %s --help", cmd.CommandPath())
 		},
 	}
-	cmd.AddCommand(newGeoPlan(c))
+	cmd.AddCommand(newGeoPlan(c), newGeoApply(c), newGeoStatus(c), newGeoVerify(c), newGeoCancel(c))
 	return cmd
 }
 

@@ -24,6 +24,7 @@ func procedures(t *testing.T) *job.Registry {
 	r, err := job.NewRegistry(
 		job.Procedure{Kind: switchover, Title: "move", TakesUnit: true, TakesForce: true, TakesDrain: true, Drain: 5 * time.Minute, Steps: []job.Step{step("fit"), step("drain"), step("reboot")}},
 		job.Procedure{Kind: configure, Title: "set up", Steps: []job.Step{step("write")}},
+		job.Procedure{Kind: syncs, Title: "make alike", TakesSync: true, TakesForce: true, Steps: []job.Step{step("compare"), step("verify")}},
 		job.Procedure{Kind: replace, Title: "take in", TakesUnit: true, NeedsUnit: true, Steps: []job.Step{step("licensed"), step("mode")}},
 	)
 	if err != nil {

@@ -259,6 +259,9 @@ func (c *console) conclude(o story.Outcome) {
 	fmt.Fprintf(c.out, "\n%-34s %12s %20s\n", "measured by the client", "with Tandem", "load balancer alone")
 	fmt.Fprintf(c.out, "%-34s %11.1fs %19.1fs\n", "outage (no answer)", o.OutageSeconds.Tandem, o.OutageSeconds.LoadBalancerOnly)
 	fmt.Fprintf(c.out, "%-34s %11.1fs %19.1fs\n", "split (both units answered)", o.SplitSeconds.Tandem, o.SplitSeconds.LoadBalancerOnly)
+	if wrong := o.WrongAnswerSeconds; wrong != nil {
+		fmt.Fprintf(c.out, "%-34s %11.1fs %19.1fs\n", "wrong or missing GEO answers", wrong.Tandem, wrong.LoadBalancerOnly)
+	}
 	fmt.Fprintf(c.out, "%d decisions stored, %d writes to Resource Manager\n", len(o.Decisions), o.Writes)
 	for _, f := range o.Failures {
 		fmt.Fprintln(c.out, c.paint(red, "not as expected: "+f))

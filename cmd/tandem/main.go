@@ -130,7 +130,7 @@ To see a failover without an Azure account: tandem lab`,
 	})
 	root.AddCommand(newServe(c), newLab(c), newValidate(c), newSchema(c), newPlan(c), newApply(c), newDiscover(c), newGeo(c), newStatus(c), newHistory(c), newExplain(c), newReplay(c),
 		newPause(c), newMaintenance(c), newResume(c), newApprove(c), newAck(c), newProve(c), newRemove(c),
-		newSwitchover(c), newConfigure(c), newBackups(c), newBackup(c), newRestore(c), newReplace(c), newJobs(c), newVersion(c))
+		newSwitchover(c), newConfigure(c), newDrift(c), newSync(c), newConflicts(c), newBackups(c), newBackup(c), newRestore(c), newReplace(c), newJobs(c), newVersion(c))
 	wrapArgs(root)
 	return root
 }

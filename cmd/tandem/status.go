@@ -59,7 +59,7 @@ func (c *console) status(cmd *cobra.Command, args []string) error {
 
 func unwell(pairs []api.Status) bool {
 	for _, p := range pairs {
-		if p.Situation != pair.Healthy || len(p.Holds) > 0 || p.Plan != nil || p.Drift != nil || p.Alarm != nil || p.Block != nil || p.Warning != "" {
+		if p.Situation != pair.Healthy || len(p.Holds) > 0 || p.Plan != nil || p.Drift != nil || len(p.SetUp) > 0 || p.Alarm != nil || p.Block != nil || p.Warning != "" {
 			return true
 		}
 	}
@@ -104,6 +104,7 @@ func detailRows(p api.Status) [][]string {
 		rows = append(rows, planRows(p.Plan)...)
 	}
 	rows = append(rows, driftRows(p.Drift)...)
+	rows = append(rows, setUpRows(p.SetUp)...)
 	if w := p.Wish; w != nil {
 		add("to write", "plan %s, asked by %s at %s", w.Plan, w.By, since(w.At))
 	}
@@ -154,6 +155,22 @@ func driftRows(d *pair.Drifted) [][]string {
 	}
 	if d.LastErr != "" {
 		rows = append(rows, []string{"  repair failed", d.LastErr + "; the next one not before " + since(d.NotBefore)})
+	}
+	return rows
+}
+
+// setUpRows tell how the units are set up otherwise than the pair file says, and since
+// when.
+func setUpRows(all []pair.UnitHADrift) [][]string {
+	var rows [][]string
+	for _, h := range all {
+		rows = append(rows,
+			[]string{"differs", "HA set-up of " + h.Unit.String() + ": " + h.Differences()},
+			[]string{"  since", since(h.Since)},
+			[]string{"  changed by", "nobody knows: units do not tell"})
+		if h.Dispute != "" {
+			rows = append(rows, []string{"  disputed", h.Dispute})
+		}
 	}
 	return rows
 }

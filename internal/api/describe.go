@@ -131,7 +131,7 @@ var inPath = regexp.MustCompile(`\{(\w+)\}`)
 func parameters(e *endpoint) []object {
 	var all []object
 	for _, m := range inPath.FindAllStringSubmatch(e.path, -1) {
-		about := map[string]string{"pair": "Name of the pair.", "id": "Id of the entry, <pair>-<epoch>-<number>."}[m[1]]
+		about := map[string]string{"pair": "Name of the pair.", "id": "Id of the entry, <pair>-<epoch>-<number>.", "topology": "Name of the GEO topology."}[m[1]]
 		all = append(all, object{"name": m[1], "in": "path", "required": true, "description": about, "schema": object{"type": "string"}})
 	}
 	for _, name := range e.takes {
@@ -139,6 +139,8 @@ func parameters(e *endpoint) []object {
 		switch name {
 		case "dryRun":
 			p["description"], p["schema"] = "Say what would change, change nothing.", object{"type": "boolean", "default": false}
+		case "past":
+			p["description"], p["schema"] = "Tell the conflicts too that are over, with both values.", object{"type": "boolean", "default": false}
 		case "limit":
 			p["description"], p["schema"] = "How many entries at most.", object{"type": "integer", "minimum": 1, "maximum": pageMax, "default": journalPage}
 		case "after":

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"tandem/internal/api"
 	"tandem/internal/balancer"
+	"tandem/internal/geo"
 	"tandem/internal/pair"
 )
 
@@ -120,9 +122,11 @@ func TestEveryRouteIsDescribedAndEveryDescribedPathAnswers(t *testing.T) {
 					t.Errorf("id %q, summary %q, role %q", op.OperationID, op.Summary, op.Role)
 				}
 				ids[op.OperationID] = true
-				s := wordsWith(t, api.Options{Jobs: procedures(t), Planner: planner{}, Keeper: keeps{{ID: pair.BackupID(pair.Second, moment), Unit: pair.Second}}}, nil)
+				s := wordsWith(t, api.Options{Jobs: procedures(t), Documents: kept(t), Planner: planner{}, Topologies: &topologies{records: map[string]geo.Record{"global": {Topology: geo.Topology{Name: "global", Members: []geo.Member{
+					{Name: "sa1", Standalone: netip.MustParseAddr("10.0.9.9")},
+				}}}}}, Keeper: keeps{{ID: pair.BackupID(pair.Second, moment), Unit: pair.Second}}}, nil)
 				before(s, path)
-				target := strings.NewReplacer("{pair}", "edge", "{id}", pair.ID("edge", 1, 1)).Replace(path)
+				target := strings.NewReplacer("{pair}", "edge", "{topology}", "global", "{id}", pair.ID("edge", 1, 1)).Replace(path)
 				body := ""
 				if method != "get" {
 					body = bodyOf(path)
@@ -188,6 +192,11 @@ func before(s *served, path string) {
 	case strings.HasSuffix(path, "/approve"):
 		mode(s.t, s, pair.Recommend)
 		s.remember(planned)
+	case strings.Contains(path, "/settings"):
+		_, r := conflicting()
+		s.remember(func(rec *pair.Record) {
+			rec.Settings = &pair.SettingsRecord{Comparison: "comparison-1", ComparedAt: moment, Found: r.Found(), Since: moment}
+		})
 	case strings.HasSuffix(path, "/ack"):
 		s.runs(func(j *pair.Job) { j.State = pair.JobFailed })
 	}
@@ -198,10 +207,14 @@ func bodyOf(path string) string {
 	switch {
 	case path == "/api/pairs/{pair}" || path == "/api/plan":
 		return file("edge")
+	case path == "/api/geo/verify":
+		return `{"file":"apiVersion: tandem/v1\nkind: GeoTopology\nname: global\nmembers: [ { pair: edge } ]\n"}`
 	case strings.HasSuffix(path, "/{pair}/jobs"):
 		return `{"kind":"switchover","by":"ann","reason":"r","unit":"second","drain":"5m"}`
 	case strings.HasSuffix(path, "/restore"):
 		return `{"by":"ann","reason":"r","unit":"second","backup":"` + pair.BackupID(pair.Second, moment) + `","types":["services"]}`
+	case strings.HasSuffix(path, "/settings/choices"):
+		return `{"by":"ann","reason":"r","unit":"second","id":"` + conflictID() + `"}`
 	case strings.Contains(path, "/jobs/"):
 		return `{"job":"` + pair.ID("edge", 7, 1) + `","by":"ann"}`
 	case strings.HasSuffix(path, "/approve"), strings.HasSuffix(path, "/apply"):

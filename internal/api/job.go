@@ -25,13 +25,15 @@ type Jobs interface {
 
 // JobStart is the body with which a person starts a job.
 type JobStart struct {
-	Kind   string    `json:"kind" jsonschema_description:"What shall be done: switchover, configure, replace."`
+	Kind   string    `json:"kind" jsonschema_description:"What shall be done: switchover, configure, replace, sync."`
 	By     string    `json:"by,omitempty" jsonschema_description:"Who wants it. Needed unless Entra ID tells that."`
 	Reason string    `json:"reason,omitempty" jsonschema_description:"Why, for whoever finds it so at night."`
 	Unit   pair.Role `json:"unit,omitempty" jsonschema_description:"The unit that the job is about: the target of a switchover, or the one that is taken in by replace. Unset is left to a switchover."`
 	// Drain is how long connections may take to end; unset is the job's own time.
 	Drain pair.Duration `json:"drain,omitempty" jsonschema_description:"How long connections of the old unit may take to end. Unset is the job's own time."`
-	Force bool          `json:"force,omitempty" jsonschema_description:"Override the proof that the target is fit. Needs the role Tandem.Force."`
+	Force bool          `json:"force,omitempty" jsonschema_description:"Override the proof that the target is fit; of a sync, that a backup is taken first. Needs the role Tandem.Force."`
+	// Sync is what a sync of settings carries over; unset is everything, by the pair file.
+	Sync *pair.JobSync `json:"sync,omitempty" jsonschema_description:"What a sync of settings carries over. Unset is everything, by the pair file."`
 }
 
 // JobAsk is the body of a person's word about a job.
@@ -90,7 +92,7 @@ const keyHeader = "Idempotency-Key"
 // startJob starts a job, unless something is in its way. With dryRun=true it only
 // says what would happen.
 func (s *server) startJob(r *http.Request) (any, error) {
-	ask, err := readBody[JobStart](r, "start a job", "kind, by, reason, unit, drain, force")
+	ask, err := readBody[JobStart](r, "start a job", "kind, by, reason, unit, drain, force, sync")
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +141,7 @@ func (s *server) checkStart(a *JobStart) error {
 	case a.Drain < 0 || time.Duration(a.Drain) > job.DrainMost:
 		return fmt.Errorf("drain %s: expected a time from 0s to %s", a.Drain, job.DrainMost)
 	}
-	return nil
+	return checkSync(a.Sync)
 }
 
 // startOnce looks at the pair and begins the job, or says what is in its way. A job
@@ -163,7 +165,7 @@ func (s *server) startOnce(ctx context.Context, name string, ask JobStart, key s
 	}
 	made, err := s.Jobs.New(job.Request{
 		ID: pair.ID(name, rec.Epoch+1, 1), Kind: ask.Kind, By: ask.By, Reason: ask.Reason, At: now, Unit: ask.Unit, Force: ask.Force,
-		Drain: time.Duration(ask.Drain),
+		Drain: time.Duration(ask.Drain), Sync: ask.Sync,
 	}, &snap.Definition)
 	if err != nil {
 		return out, err

@@ -90,7 +90,8 @@ func approve(t *told, rec *pair.Record) (bool, error) {
 
 // ack ends everything that waits for a person to look: the block, hold-down, the
 // limit of starts and restarts, the rest of credentials that were refused, and the
-// alarm of a job that failed.
+// alarm of a job that failed; and what a person cancelled that Tandem had begun by
+// itself may begin again.
 func ack(_ *told, rec *pair.Record) (bool, error) {
 	found := rec.Block != nil || len(rec.Moves) > 0
 	rec.Block, rec.Moves = nil, nil
@@ -99,9 +100,9 @@ func ack(_ *told, rec *pair.Record) (bool, error) {
 		found = found || len(u.Powered) > 0 || u.Refusal != nil
 		u.Powered, u.Refusal = nil, nil
 	}
-	if j := rec.Job; j != nil && j.State == pair.JobFailed && !j.Acknowledged {
+	if rec.Job.Unheeded() {
 		found = true
-		rec.Job = j.Clone()
+		rec.Job = rec.Job.Clone()
 		rec.Job.Acknowledged = true
 	}
 	if !found {

@@ -50,10 +50,14 @@ type Options struct {
 	MaxMode pair.Mode
 	// Planner compares pairs with Azure; nil plans nothing.
 	Planner Planner
+	// Topologies brings GEO topologies about; nil has none.
+	Topologies Topologies
 	// Jobs makes jobs; nil starts none.
 	Jobs Jobs
 	// Keeper tells which backups are kept; nil keeps none.
 	Keeper Keeper
+	// Documents gives what is kept beside a pair's record; nil has none.
+	Documents Documents
 	// Auth is what is believed about who calls.
 	Auth Auth
 }

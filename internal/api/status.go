@@ -31,15 +31,17 @@ type Status struct {
 	Plan    *pair.Plan `json:"plan,omitempty"`
 	// Drift is what differed from the pair file when that was looked at last, and
 	// Wish a person's word to write it that waits.
-	Drift  *pair.Drifted `json:"drift,omitempty"`
-	Wish   *pair.Wish    `json:"wish,omitempty"`
-	Job    *pair.Job     `json:"job,omitempty"`   // the one that runs, or the last that ended
-	Pause  *pair.Pause   `json:"pause,omitempty"` // of this pair, or of one unit
-	Stop   *pair.Pause   `json:"stop,omitempty"`  // of all pairs
-	Block  *pair.Block   `json:"block,omitempty"` // automatic moves wait for an ack
-	Prove  *pair.Request `json:"prove,omitempty"` // the lever proof was asked for
-	Retire *pair.Request `json:"retire,omitempty"`
-	Proofs []Proof       `json:"proofs,omitempty"` // of each pool of the definition
+	Drift *pair.Drifted `json:"drift,omitempty"`
+	Wish  *pair.Wish    `json:"wish,omitempty"`
+	// SetUp is what the units say of their HA set-up and the pair file says otherwise.
+	SetUp  []pair.UnitHADrift `json:"setUp,omitempty"`
+	Job    *pair.Job          `json:"job,omitempty"`   // the one that runs, or the last that ended
+	Pause  *pair.Pause        `json:"pause,omitempty"` // of this pair, or of one unit
+	Stop   *pair.Pause        `json:"stop,omitempty"`  // of all pairs
+	Block  *pair.Block        `json:"block,omitempty"` // automatic moves wait for an ack
+	Prove  *pair.Request      `json:"prove,omitempty"` // the lever proof was asked for
+	Retire *pair.Request      `json:"retire,omitempty"`
+	Proofs []Proof            `json:"proofs,omitempty"` // of each pool of the definition
 	// Warning is set where this release may not act on what is stored, or
 	// cannot read it.
 	Warning string `json:"warning,omitempty"`
@@ -65,7 +67,7 @@ func statusOf(s pair.Snapshot) Status {
 	st := Status{
 		V: Version, Name: s.Definition.Name, Mode: s.Definition.Mode, Situation: rec.Situation, Since: rec.Since, Alarm: rec.Alarm,
 		Active: rec.LastActive, Epoch: rec.Epoch, Holds: rec.Admin, Open: slices.Clone(s.Intents), Foreign: rec.Foreign, Plan: rec.Plan,
-		Drift: rec.Drift, Wish: rec.Wish, Job: rec.Job, Pause: rec.Pause, Block: rec.Block, Prove: rec.Prove, Retire: rec.Retire, Proofs: proofsOf(s),
+		Drift: rec.Drift, SetUp: rec.SetUp(), Wish: rec.Wish, Job: rec.Job, Pause: rec.Pause, Block: rec.Block, Prove: rec.Prove, Retire: rec.Retire, Proofs: proofsOf(s),
 	}
 	for i := range st.Open {
 		st.Open[i].Token = "" // a signed address, which is nobody else's business

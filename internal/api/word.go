@@ -124,9 +124,14 @@ const askKeys = "by, reason, for, until, unit, plan"
 
 // readBody reads a body with the given keys, and with no others.
 func readBody[T any](r *http.Request, what, keys string) (form T, err error) {
-	b, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, askMax))
+	return readLongBody[T](r, askMax, what, keys)
+}
+
+// readLongBody is readBody for a body with a file in it.
+func readLongBody[T any](r *http.Request, most int64, what, keys string) (form T, err error) {
+	b, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, most))
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
-		return form, fmt.Errorf("%s: more than %d bytes: %w", what, askMax, pair.ErrTooLarge)
+		return form, fmt.Errorf("%s: more than %d bytes: %w", what, most, pair.ErrTooLarge)
 	}
 	if err != nil {
 		return form, fmt.Errorf("read the body of %s: %w: %w", what, pair.ErrUnreachable, err)

@@ -106,20 +106,26 @@ func New(o Options) (*App, error) {
 	if o.Vault != nil {
 		backups, keeper = o.Vault, o.Vault
 	}
+	topologies, err := control.NewTopologies(control.TopologyOptions{
+		Store: o.Store, GEO: units, Jobs: procedures, Log: o.Log, Worker: o.Worker, MaxMode: o.MaxMode, Budget: o.Budget, Lease: o.Lease, Now: o.Now,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("assemble the program: %w", err)
+	}
 	controller, err := control.New(control.Options{
 		Store: o.Store, Outbox: o.Store, Publisher: publisher, Units: units, Checks: prober{checks}, Platform: platform,
-		Resources: platform, Brakes: o.Store, Metrics: platform, Jobs: procedures, Works: works{units}, Backups: backups, Copies: units, Surroundings: o.Surroundings,
+		Resources: platform, Brakes: o.Store, Metrics: platform, Jobs: procedures, Works: works{units}, GEO: units, Topologies: topologies, Backups: backups, Copies: units, Settings: units, Documents: o.Store, Surroundings: o.Surroundings,
 		Log: o.Log, Worker: o.Worker, MaxMode: o.MaxMode, Budget: o.Budget, Lease: o.Lease, Now: o.Now, Uptime: o.Uptime,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("assemble the program: %w", err)
 	}
-	routes, err := api.NewServer(api.Options{Store: o.Store, Jobs: procedures, Log: o.Log, Now: o.Now, MaxMode: o.MaxMode, Planner: controller, Keeper: keeper, Auth: o.Auth})
+	routes, err := api.NewServer(api.Options{Store: o.Store, Jobs: procedures, Log: o.Log, Now: o.Now, MaxMode: o.MaxMode, Planner: controller, Topologies: topologies, Keeper: keeper, Documents: o.Store, Auth: o.Auth})
 	if err != nil {
 		return nil, fmt.Errorf("assemble the program: %w", err)
 	}
 	handler, err := handlers.New(handlers.Options{
-		Program: &control.Waker{Index: o.Store, Queue: o.Store, Controller: controller, Log: o.Log},
+		Program: &control.Waker{Index: o.Store, Queue: o.Store, Controller: controller, Topologies: topologies, Log: o.Log},
 		API:     routes, Own: o.Own, Log: o.Log, Peers: o.Peers,
 	})
 	if err != nil {

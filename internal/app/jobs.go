@@ -5,15 +5,17 @@ import (
 
 	"tandem/internal/job"
 	"tandem/internal/job/configure"
+	"tandem/internal/job/geo"
 	"tandem/internal/job/replace"
 	"tandem/internal/job/switchover"
+	"tandem/internal/job/sync"
 	"tandem/internal/loadmaster"
 	"tandem/internal/pair"
 )
 
 // newJobs are the procedures of this release.
 func newJobs() (*job.Registry, error) {
-	return job.NewRegistry(configure.Procedure(), switchover.Procedure(), replace.Procedure())
+	return job.NewRegistry(configure.Procedure(), switchover.Procedure(), replace.Procedure(), sync.Procedure(), geo.Procedure())
 }
 
 // works is what jobs ask of an appliance, in the words of the pair file.

@@ -106,13 +106,23 @@ func executorOf(kind pair.IntentKind) (e executor, known bool) {
 	case pair.IntentReboot:
 		return executor{run: (*pass).reboot, guard: (*pass).rebootAllowed, lever: pair.LeverJob, done: rebooted, waits: true}, true
 	case pair.IntentMove:
-		return executor{run: (*pass).move, guard: (*pass).nothingAgainst, lever: pair.LeverMove, done: moves}, true
+		return executor{run: (*pass).beginJob, guard: (*pass).nothingAgainst, lever: pair.LeverMove, done: begins}, true
+	case pair.IntentSetUp:
+		return executor{run: (*pass).beginJob, guard: (*pass).nothingAgainst, lever: pair.LeverSetUp, done: begins}, true
 	case pair.IntentConfigure:
-		return executor{run: (*pass).configure, guard: (*pass).configureAllowed, lever: pair.LeverJob, waits: true}, true
+		return executor{run: (*pass).configure, guard: (*pass).configureAllowed, lever: pair.LeverJob, done: configured, waits: true}, true
 	case pair.IntentBackup:
 		return executor{run: (*pass).backUp, guard: (*pass).backupAllowed, done: saved}, true
 	case pair.IntentRestore:
 		return executor{run: (*pass).restore, guard: (*pass).restoreAllowed, lever: pair.LeverJob, done: wasRestored, waits: true}, true
+	case pair.IntentSync:
+		return executor{run: (*pass).beginJob, guard: (*pass).nothingAgainst, lever: pair.LeverSync, done: begins}, true
+	case pair.IntentWrite:
+		return executor{run: (*pass).writeSettings, guard: (*pass).writeAllowed, lever: pair.LeverJob, waits: true}, true
+	case pair.IntentCompare:
+		return executor{run: (*pass).compareSettings, guard: (*pass).compareAllowed, done: wasCompared}, true
+	case pair.IntentGEO:
+		return executor{run: (*pass).writeGEO, guard: (*pass).geoAllowed, lever: pair.LeverJob, done: submitted, waits: true}, true
 	case pair.IntentRestart:
 		return executor{run: (*pass).restartVM, guard: (*pass).restartAllowed, lever: pair.LeverRestart, done: powered, waits: true}, true
 	default:
@@ -618,6 +628,7 @@ func (p *pass) abandon(ctx context.Context, i pair.Intent, why error) error {
 		}
 	}
 	p.unsaved(&rec, i, why)
+	p.uncompared(&rec, i, why)
 	i.State, i.LastErr = pair.IntentAbandoned, why.Error()
 	if i.Kind == pair.IntentRepair {
 		return p.closeAll(ctx, i, rec, p.unrepaired(&rec, why))

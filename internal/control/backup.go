@@ -223,6 +223,9 @@ func (p *pass) restore(ctx context.Context, i *pair.Intent) (time.Duration, bool
 // restoreAllowed keeps a unit that serves from being changed under its connections,
 // and firmware from getting another one's settings, unless that was forced.
 func (p *pass) restoreAllowed(ctx context.Context, i *pair.Intent) error {
+	if i.Job != "" {
+		return p.syncRestoreAllowed(ctx, i)
+	}
 	w := p.snap.Record.Restore
 	if w == nil || w.Backup.ID != i.Backup || w.Unit != i.Unit {
 		return fmt.Errorf("nobody wants it any more: %w", errGuard)
@@ -246,5 +249,8 @@ func wasRestored(p *pass, rec *pair.Record, i pair.Intent) {
 	if w := rec.Restore; w != nil {
 		done.Key = w.Key
 	}
-	rec.Units[i.Unit.Index()].Restored, rec.Restore = done, nil
+	rec.Units[i.Unit.Index()].Restored = done
+	if i.Job == "" {
+		rec.Restore = nil
+	}
 }

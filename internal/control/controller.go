@@ -93,10 +93,18 @@ type Options struct {
 	// is how; nil refuses.
 	Jobs  Jobs
 	Works Works
+	// GEO reads and writes what units hold of GEO; nil refuses. Topologies are told when
+	// the unit that serves changes; nil tells nobody.
+	GEO        GEO
+	Topologies Listener
 	// Backups is where backups are kept, and Copies takes and restores them; nil
 	// refuses.
 	Backups Backups
 	Copies  Copies
+	// Settings reads and writes what is set on units, and Documents keeps it; nil
+	// compares nothing.
+	Settings  SettingsUnits
+	Documents Documents
 	// Surroundings is what neither the pair file nor Azure tells.
 	Surroundings balancer.Surroundings
 	Log          *slog.Logger

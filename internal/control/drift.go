@@ -82,7 +82,7 @@ func (p *pass) guardDue() bool {
 	case p.cause.Kind == pair.CauseResource, rec.Wish != nil, m.guardOwed != nil:
 		m.guardAt = now
 		return true
-	case rec.Drift != nil && (m.guardAt == 0 || now-m.guardAt >= pair.DriftSettles), m.guardAt == 0 || now-m.guardAt >= p.leisurely(guardEvery):
+	case (rec.Drift != nil || p.setOtherwise()) && (m.guardAt == 0 || now-m.guardAt >= pair.DriftSettles), m.guardAt == 0 || now-m.guardAt >= p.leisurely(guardEvery):
 		if !p.quiet.AllowN(epoch0.Add(now), guardReads) {
 			return false
 		}
@@ -91,6 +91,15 @@ func (p *pass) guardDue() bool {
 	default:
 		return false
 	}
+}
+
+// setOtherwise reports whether a unit has just been found to be set up otherwise than
+// the pair file says. Before that is mended it must be known whether the load balancer
+// differs too: then it may be the file that is wrong.
+func (p *pass) setOtherwise() bool {
+	return slices.ContainsFunc(p.snap.Record.Units[:], func(u pair.UnitRecord) bool {
+		return u.SetUp != nil && p.now().Sub(u.SetUp.Since) < 2*pair.DriftSettles
+	})
 }
 
 // guardSoon has the next pass compare everything.

@@ -300,33 +300,44 @@ func (p *pass) drained() bool {
 	return j.Running() && j.Unit == pair.First && j.Committed
 }
 
-// move begins a switchover of our own.
-func (p *pass) move(ctx context.Context, i *pair.Intent) (time.Duration, bool, error) {
+// configured notes that a unit's HA set-up was written, so that somebody who changes
+// it back again and again is known for that.
+func configured(p *pass, rec *pair.Record, i pair.Intent) { rec.HasSetUp(i.Unit, p.now()) }
+
+// beginJob begins a job that no person asked for by its name.
+func (p *pass) beginJob(ctx context.Context, i *pair.Intent) (time.Duration, bool, error) {
 	if err := p.begun(ctx, i); err != nil {
 		return 0, false, err
 	}
 	if p.atWork() {
 		return 0, false, fmt.Errorf("job %s runs: %w", p.snap.Record.Job.ID, errGuard)
 	}
-	_, err := p.switchover(*i)
+	_, err := p.jobFor(*i)
 	return 0, err == nil, err
 }
 
-// switchover is the job that an intent asks for.
-func (p *pass) switchover(i pair.Intent) (pair.Job, error) {
+// jobFor is the job that an intent asks for.
+func (p *pass) jobFor(i pair.Intent) (pair.Job, error) {
 	if p.Jobs == nil {
-		return pair.Job{}, fmt.Errorf("begin a switchover: no jobs here: %w: %w", pair.ErrRefused, errNeverAgain)
+		return pair.Job{}, fmt.Errorf("begin a job: no jobs here: %w: %w", pair.ErrRefused, errNeverAgain)
 	}
-	j, err := p.Jobs.Begin(pair.Job{ID: i.ID, Kind: "switchover", By: i.By, Reason: i.Reason, At: p.now(), Unit: i.Unit}, &p.snap.Definition)
+	asked := pair.Job{ID: i.ID, Kind: "switchover", By: i.By, Reason: i.Reason, At: p.now(), Unit: i.Unit}
+	if i.Kind == pair.IntentSetUp {
+		asked.Kind, asked.Unit = "configure", pair.RoleUnknown // it is about both
+	}
+	if i.Kind == pair.IntentSync {
+		asked.Kind, asked.Unit = "sync", pair.RoleUnknown
+	}
+	j, err := p.Jobs.Begin(asked, &p.snap.Definition)
 	if err != nil {
-		return pair.Job{}, fmt.Errorf("begin a switchover: %w: %w", err, errNeverAgain)
+		return pair.Job{}, fmt.Errorf("begin a %s: %w: %w", asked.Kind, err, errNeverAgain)
 	}
 	return j, nil
 }
 
-// moves puts the job into the record. That it can be made was seen before.
-func moves(p *pass, rec *pair.Record, i pair.Intent) {
-	if j, err := p.switchover(i); err == nil {
+// begins puts the job into the record. That it can be made was seen before.
+func begins(p *pass, rec *pair.Record, i pair.Intent) {
+	if j, err := p.jobFor(i); err == nil {
 		rec.Job = &j
 	}
 }

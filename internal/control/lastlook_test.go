@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 
 	"tandem/internal/control"
 	"tandem/internal/pair"
+	"tandem/internal/settings"
 )
 
 // brink is a controller that comes to the moment right before the last look of
@@ -257,6 +259,36 @@ func everyEffect() []effect {
 				w.prefers(pair.Second, pair.PreferNone)
 			}, wants: []pair.Intent{}, sends: "begin switchover", unguarded: true,
 		},
+		{
+			name: "a comparison of settings", kind: pair.IntentCompare, pair: observing, sends: "read lm2", unguarded: true,
+		},
+		{
+			name: "the beginning of a sync", kind: pair.IntentSync, stage: func(w *world) { w.differs() }, wants: []pair.Intent{}, sends: "begin sync", unguarded: true,
+		},
+		{
+			name: "a job's settings", kind: pair.IntentWrite,
+			stage: func(w *world) {
+				w.differs()
+				atWork(w)
+			},
+			wants: []pair.Intent{{Kind: pair.IntentWrite, Unit: pair.First}}, sends: "write lm1",
+			guard: []objection{
+				{"the unit is standby by now", set(pair.First, pair.Standby), givenUp, "first answered 503"},
+				{"the other unit serves too", set(pair.Second, pair.Active), givenUp, "second 200"},
+			},
+		},
+		{
+			name: "GEO lists", kind: pair.IntentGEO, pair: forwarding, stage: atWork,
+			wants: []pair.Intent{{Kind: pair.IntentGEO, Unit: pair.First, GEO: &pair.GEOWrite{Lists: true}}}, sends: "write GEO of lm1",
+			guard: []objection{
+				{"the unit is standby by now", set(pair.First, pair.Standby), givenUp, "first answered 503"},
+				{"the other unit serves too", set(pair.Second, pair.Active), givenUp, "second 200"},
+			},
+		},
+		{
+			name: "the beginning of a set-up", kind: pair.IntentSetUp,
+			stage: func(w *world) { w.units.of[secondAddr].checkPort = 8445 }, wants: []pair.Intent{}, sends: "begin configure", unguarded: true,
+		},
 	}
 }
 
@@ -378,6 +410,12 @@ func newBrink(t *testing.T, e *effect, happens func(*brink)) *brink {
 		}
 		if e.kind == pair.IntentBackup || e.kind == pair.IntentRestore {
 			o.Units, o.Backups, o.Copies = told{o.Units, running}, brinkVault{}, &brinkCopies{b}
+		}
+		if e.kind == pair.IntentCompare || e.kind == pair.IntentWrite {
+			o.Settings, o.Documents = &brinkSettings{b}, w.store
+		}
+		if e.kind == pair.IntentGEO {
+			o.GEO = &brinkGEO{b}
 		}
 		if e.kind == pair.IntentRepair {
 			docs := w.deploy()
@@ -633,6 +671,44 @@ func (c *brinkCopies) Restore(_ context.Context, u pair.Unit, _ io.Reader, _ int
 	return nil
 }
 
+// brinkSettings are those of a first unit that lacks a host.
+type brinkSettings struct{ b *brink }
+
+func (s *brinkSettings) ReadSettings(_ context.Context, u pair.Unit, _ ...settings.Class) (settings.Snapshot, error) {
+	if u.Address == secondAddr {
+		s.b.leaves("read " + u.VM)
+	}
+	return settings.Snapshot{}, nil
+}
+
+func (s *brinkSettings) WriteSettings(_ context.Context, u pair.Unit, writes []settings.Write) (int, error) {
+	s.b.leaves("write " + u.VM)
+	return len(writes), nil
+}
+
+// differs has a comparison stored that found a host on second, which first is to get by
+// the job that atWork begins.
+func (w *world) differs() {
+	w.t.Helper()
+	c := settings.Comparison{V: settings.ComparisonVersion, At: time.Now(), Policy: settings.Policy{Active: pair.First}}
+	c.First.Put(settings.Hosts, nil)
+	c.Second.Put(settings.Hosts, []settings.Object{{Class: settings.Hosts, ID: "192.0.2.1", Fields: []settings.Field{{Name: "fqdn", Value: "one"}}}})
+	r, _ := c.Compare(nil)
+	doc, err := json.Marshal(&c)
+	if err == nil {
+		err = w.store.PutDocument(w.t.Context(), edge, "comparison-1", doc)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.amend(func(rec *pair.Record) {
+		rec.Settings = &pair.SettingsRecord{
+			Comparison: "comparison-1", ComparedAt: time.Now(), AlikeAt: time.Now(), Found: r.Found(), Since: time.Now(),
+			Work: &pair.SettingsWork{Job: "edge-000000000001-001", Plan: "comparison-1", Active: pair.First, Total: [2]int{len(r.ToFirst), 0}},
+		}
+	})
+}
+
 type brinkPlatform struct {
 	control.Platform
 	b *brink
@@ -713,3 +789,13 @@ func (openBrakes) ReleaseWriter(context.Context, pair.Writer) error { return nil
 func (openBrakes) TakeSlot(context.Context, string, int, time.Time, time.Duration) error { return nil }
 
 func (openBrakes) GiveSlot(context.Context, string) error { return nil }
+
+// brinkGEO is where GEO lists leave for.
+type brinkGEO struct{ b *brink }
+
+func (*brinkGEO) GEO(context.Context, pair.Unit) (pair.GEOSeen, error) { return pair.GEOSeen{}, nil }
+
+func (g *brinkGEO) SetGEO(_ context.Context, u pair.Unit, _ pair.GEOWrite) (pair.GEOSeen, error) {
+	g.b.leaves("write GEO of " + u.VM)
+	return pair.GEOSeen{}, nil
+}

@@ -74,7 +74,7 @@ func (p *pass) look(ctx context.Context) {
 	if p.atWork() {
 		p.askAgain(ctx)
 	}
-	p.in.Spare = p.spare()
+	p.in.Spare, p.in.Compares = p.spare(), p.compares()
 }
 
 // askCheckPorts asks both units. Where both answer 200, and a fence stands or this

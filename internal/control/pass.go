@@ -36,6 +36,7 @@ type pass struct {
 	waited time.Duration     // for the store, in all
 	leased bool              // the lease is to be given back
 	saves  bool              // the process's only place for a backup is this pass's
+	found  *compared         // what a comparison of settings found
 	sent   map[string]bool   // intents whose write has left
 	read   map[place]version // how the pools were read last
 	// writing is where this pass is the only writer among all pairs, by intent.
@@ -138,6 +139,10 @@ func (p *pass) forget(ctx context.Context) error {
 	if err := p.Store.Delete(ctx, p.name); err != nil && !errors.Is(err, pair.ErrNotFound) {
 		return err
 	}
+	p.snap.Record.Settings = nil
+	if p.Documents != nil {
+		p.forgetDocuments(ctx)
+	}
 	p.did = append(p.did, "the pair is forgotten")
 	p.snap.Record.Admin = nil
 	return nil
@@ -175,6 +180,7 @@ func (p *pass) carryOut(ctx context.Context) (err error) {
 		if err := p.commit(ctx); err != nil {
 			return err
 		}
+		p.tellTopologies(ctx)
 	}
 	if err := errors.Join(p.act(ctx), p.deliver(ctx)); err != nil {
 		return err
@@ -232,7 +238,7 @@ func (p *pass) decide(ctx context.Context) {
 	if p.in.Proposal != nil {
 		wants = *p.in.Proposal
 	}
-	if !p.d.ReadBalancers && !wants.Count && wants.Inspect == pair.RoleUnknown {
+	if !p.d.ReadBalancers && !wants.Count && wants.Inspect == pair.RoleUnknown && wants.GEO == pair.RoleUnknown {
 		return
 	}
 	if p.d.ReadBalancers {
@@ -243,6 +249,9 @@ func (p *pass) decide(ctx context.Context) {
 	}
 	if wants.Inspect != pair.RoleUnknown {
 		p.inspect(ctx, wants.Inspect)
+	}
+	if wants.GEO != pair.RoleUnknown {
+		p.askGEO(ctx, wants.GEO)
 	}
 	if p.atWork() {
 		p.askAgain(ctx)

@@ -68,8 +68,8 @@ func closingPosts(p *pass, i pair.Intent) []pair.Post {
 	n := seqOf(i)
 	i.Token = "" // a signed address, which is nobody else's business
 	posts := []pair.Post{p.post(i.Epoch, seqClosed+n, pair.PostJournal, pair.EntryClosed, i)}
-	if i.Kind == pair.IntentTag {
-		return posts // it only says what other events say
+	if i.Kind == pair.IntentTag || i.Kind == pair.IntentCompare {
+		return posts // it only says what other events say, or nothing that was done to the pair
 	}
 	what := announce.ActionOf(i)
 	if i.State == pair.IntentDone {

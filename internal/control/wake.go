@@ -45,6 +45,8 @@ type Waker struct {
 	Index      Index
 	Queue      Queue
 	Controller *Controller
+	// Topologies looks at GEO topologies; nil looks at none.
+	Topologies *Topologies
 	Log        *slog.Logger
 }
 
@@ -54,6 +56,9 @@ func (w *Waker) Sweep(ctx context.Context) error {
 	listed, err := w.wakeDue(ctx)
 	if !looked() && !listed {
 		w.lookAtStanding(ctx)
+	}
+	if w.Topologies != nil {
+		err = errors.Join(err, w.Topologies.Sweep(ctx))
 	}
 	return err
 }
@@ -215,7 +220,20 @@ func (w *Waker) wake(ctx context.Context, name string, cause pair.Cause) error {
 // Reconcile makes one pass over each pair that the message names. A pair that
 // met a passing fault is put back with a delay, with its evidence, so that no
 // fault of ours loses a fact. After too many tries the error goes to the host.
+//
+// A topology whose pass failed is looked at again by the next sweep.
 func (w *Waker) Reconcile(ctx context.Context, m pair.Message) error {
+	for _, name := range m.Topologies {
+		if w.Topologies == nil {
+			break
+		}
+		switch err := w.Topologies.Pass(ctx, name); {
+		case changed(err):
+			w.Log.DebugContext(ctx, "a look at a topology was overtaken", "topology", name)
+		case err != nil:
+			w.Log.WarnContext(ctx, "a look at a topology failed", "topology", name, "error", err.Error())
+		}
+	}
 	var (
 		wg    sync.WaitGroup
 		errs  = make([]error, len(m.Pairs))

@@ -21,6 +21,7 @@ type settings struct {
 	partner     string
 	checkPort   int
 	preferFirst bool
+	interfaces  bool // its check port listens on all of them
 }
 
 // ailments are what can be wrong with an appliance beside power and network.
@@ -37,6 +38,7 @@ type ailments struct {
 	waits        bool // without a preference, for a partner that is standby
 	boots        bool // again and again, without coming up
 	blockedProbe bool
+	noSetUp      bool // our user may not change the HA set-up
 }
 
 // appliance is a LoadMaster with its VM, by loadmaster.md 2.4. The world's lock
@@ -232,7 +234,7 @@ func (a *appliance) successor(partner pair.CheckAnswer) pair.HAState {
 // report is what the API says of the unit.
 func (a *appliance) report() pair.Report {
 	r := pair.Report{
-		State: a.state, Role: a.set.role, Preferred: pair.PreferNone, Partner: a.set.partner, CheckPort: a.set.checkPort,
+		State: a.state, Role: a.set.role, Preferred: pair.PreferNone, Partner: a.set.partner, CheckPort: a.set.checkPort, AllInterfaces: a.set.interfaces,
 		Firmware: a.firmware, BootedAt: a.bootedAt,
 	}
 	if a.set.preferFirst {
@@ -256,6 +258,8 @@ func (a *appliance) configure(now time.Time, changes map[string]string) {
 			a.set.checkPort, _ = strconv.Atoi(value) // a story is right
 		case "haprefered":
 			a.set.preferFirst = value == "1"
+		case "hcai":
+			a.set.interfaces = value == "1"
 		}
 	}
 	if !a.up(now) {

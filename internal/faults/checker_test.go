@@ -296,7 +296,7 @@ func consentOf(f *pair.Failover, kind string) pair.Consent {
 // kinds names intents as consentOf knows them; the others are always allowed.
 var kinds = map[pair.IntentKind]string{
 	pair.IntentFence: "fence", pair.IntentUp: "up", pair.IntentStart: "start", pair.IntentRestart: "restart",
-	pair.IntentPrefer: "prefer", pair.IntentProve: "prove", pair.IntentMove: "move",
+	pair.IntentPrefer: "prefer", pair.IntentProve: "prove", pair.IntentMove: "move", pair.IntentSetUp: "set-up",
 	pair.IntentRaise: "raise", pair.IntentDrain: "drain", pair.IntentReboot: "reboot", pair.IntentConfigure: "configure",
 }
 
@@ -329,6 +329,7 @@ func (c *checker) committed(p *process, was pair.Snapshot, ch pair.Change) {
 		if !isNew || !weighty {
 			continue
 		}
+		c.byItself(p, was.Record.Job, i)
 		if why := c.expect(name).forbids(kind, i.Job, now, p.machine.skew, storedApart); why != "" {
 			c.violated(promiseStance, "%s decides %s although %s", p.name, i.ID+" "+kind, why)
 		}
@@ -355,6 +356,18 @@ func (c *checker) committed(p *process, was pair.Snapshot, ch pair.Change) {
 		if renewal && h.State == pair.AdminDown && c.world.tables.late == 0 && now.Before(p.machine.frozen) == false && (old(pair.First) || old(pair.Second)) && now.After(c.trouble) {
 			c.violated(promiseEvidence, "%s renews the fence of %s, first answered 200 %v ago, second %v", p.name, h.Unit, now.Sub(g.serving[0]), now.Sub(g.serving[1]))
 		}
+	}
+}
+
+// byItself judges what Tandem does to HA set-ups that no person wants: what failed is
+// not begun again before somebody has taken note, and nothing is rebooted for it.
+func (c *checker) byItself(p *process, was *pair.Job, i pair.Intent) {
+	switch {
+	case was == nil:
+	case i.Kind == pair.IntentSetUp && i.By == pair.OwnerTandem && was.State == pair.JobFailed && !was.Acknowledged:
+		c.violated(promiseLever, "%s begins to set up HA by itself after %s failed, of which nobody took note", p.name, was.ID)
+	case i.Kind == pair.IntentReboot && was.Kind == "configure" && was.By == pair.OwnerTandem:
+		c.violated(promiseLever, "%s reboots %s for a set-up that no person wants", p.name, i.Unit)
 	}
 }
 

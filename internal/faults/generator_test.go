@@ -271,7 +271,7 @@ var faults = []fault{
 
 	{2, func(g *generator) (lab.Step, lab.Step) {
 		u := g.unit()
-		wrong := one(g, map[string]any{"partner": "10.0.0.99"}, map[string]any{"hcp": "8445"}, map[string]any{"hamode": "single"}, map[string]any{"hamode": "first"})
+		wrong := one(g, map[string]any{"partner": "10.0.0.99"}, map[string]any{"hcp": "8445"}, map[string]any{"hamode": "single"}, map[string]any{"hamode": "first"}, map[string]any{"hcai": "1"})
 		return lab.Step{Do: "configure", Unit: u, Set: wrong}, lab.Step{Do: "configure", Unit: u, Set: g.right(u)}
 	}},
 	{1, func(g *generator) (lab.Step, lab.Step) {
@@ -383,7 +383,7 @@ func (g *generator) right(u string) map[string]any {
 	if g.sc.Pair["ha.preferred"] == "first" {
 		preferred = "1"
 	}
-	return map[string]any{"hamode": strings.TrimPrefix(u, "neighbour-"), "partner": partners[u], "hcp": "8444", "haprefered": preferred}
+	return map[string]any{"hamode": strings.TrimPrefix(u, "neighbour-"), "partner": partners[u], "hcp": "8444", "haprefered": preferred, "hcai": "0"}
 }
 
 func (g *generator) policyChange() (string, any) {

@@ -33,6 +33,7 @@ var everyKill = flag.Bool("kills", false, "stop a story's pass after each of its
 const (
 	needsDocuments = "it is about whole documents of Resource Manager, of which the light world has but what a fence needs"
 	needsVault     = "it is about backups, which the light world's processes have no place for"
+	needsGEO       = "it is about topologies, whose steps have kill points of their own in the whole world"
 	needsBlank     = "it is about a unit that was built anew, and those of the light world have neither licences nor services"
 )
 
@@ -50,6 +51,7 @@ var notForTheLight = map[string]string{
 	"edit": needsDocuments, "delete": needsDocuments, "write": needsDocuments, "manager-busy": needsDocuments, "refuse-health": needsDocuments,
 	"replace": needsBlank, "restore-unit": needsBlank,
 	"backup": needsVault, "restore": needsVault, "refuse-backups": needsVault, "allow-backups": needsVault, "kill-after-backup": needsVault,
+	"geo-apply": needsGEO, "geo-cancel": needsGEO, "geo-serve": needsGEO,
 }
 
 // wholeOnly says why a story can be played in the whole world alone, by what it does

@@ -187,7 +187,7 @@ func (c *tally) demand(t *testing.T) {
 	t.Helper()
 	for _, row := range []string{
 		"fence", "fence-renewed", "fence-again", "release-expired", "release-survivor", "release-healed", "release-paused", "release-blind",
-		"release-mode", "prove", "prove-ends", "up", "release-up", "start", "restart", "preference", "both-active-planned", "paused", "blind",
+		"release-mode", "prove", "prove-ends", "up", "release-up", "start", "restart", "preference", "set-up", "set-up-planned", "both-active-planned", "paused", "blind",
 	} {
 		if c.rows[row] == 0 {
 			t.Errorf("row %s never won: the faults do not reach it", row)

@@ -141,12 +141,20 @@ func (s senses) Reboot(ctx context.Context, u pair.Unit) error {
 }
 
 func (s senses) Configure(ctx context.Context, d *pair.Definition, r pair.Role, prefer pair.Preference) (rep pair.Report, err error) {
+	refused := false
 	err = s.write(ctx, d.Units.Of(r), write{kind: "configure", prefer: prefer}, func(a *appliance) {
+		if refused = a.ailments.noSetUp; refused {
+			return
+		}
 		a.configure(time.Now(), map[string]string{
 			"hamode": r.String(), "partner": d.Units.Of(r.Other()).Address.String(), "hcp": strconv.Itoa(d.HA.CheckPort), "haprefered": preferenceText(prefer),
+			"hcai": map[bool]string{false: "0", true: "1"}[d.HA.CheckAllInterfaces],
 		})
 		rep = a.report()
 	})
+	if err == nil && refused {
+		err = pair.ErrRefused
+	}
 	return rep, err
 }
 

@@ -76,11 +76,13 @@ var verbs = map[string]func(*world, lab.Step){
 			w.status(a, pair.EvidenceAvailable)
 		}
 	}),
-	"license-unit": each(func(_ *world, _ lab.Step, a *appliance) { a.ailments.rotated = false }),
-	"hang":         each(func(_ *world, _ lab.Step, a *appliance) { a.powerOff() }),
-	"pin":          each(func(_ *world, _ lab.Step, a *appliance) { a.ailments.certificate = false }),
-	"api-silent":   each(func(_ *world, _ lab.Step, a *appliance) { a.ailments.apiSilent = true }),
-	"api-answers":  each(func(_ *world, _ lab.Step, a *appliance) { a.ailments.apiSilent = false }),
+	"license-unit":  each(func(_ *world, _ lab.Step, a *appliance) { a.ailments.rotated = false }),
+	"hang":          each(func(_ *world, _ lab.Step, a *appliance) { a.powerOff() }),
+	"pin":           each(func(_ *world, _ lab.Step, a *appliance) { a.ailments.certificate = false }),
+	"refuse-set-up": each(func(_ *world, _ lab.Step, a *appliance) { a.ailments.noSetUp = true }),
+	"allow-set-up":  each(func(_ *world, _ lab.Step, a *appliance) { a.ailments.noSetUp = false }),
+	"api-silent":    each(func(_ *world, _ lab.Step, a *appliance) { a.ailments.apiSilent = true }),
+	"api-answers":   each(func(_ *world, _ lab.Step, a *appliance) { a.ailments.apiSilent = false }),
 
 	"manager-429": func(w *world, st lab.Step) {
 		w.manager.inject(managerFault{kind: answers429, count: st.Times, delay: st.Late})

@@ -199,7 +199,10 @@ func (w *world) addSite(prefix string, sc lab.Scenario) error {
 		u := d.Units.Of(r)
 		a := &appliance{
 			world: w, key: prefix + r.String(), role: r, site: s, name: u.VM, vm: d.VMID(r), address: u.Address, text: u.Address.String(), power: pair.PowerRunning,
-			set:      settings{role: r, partner: d.Units.Of(r.Other()).Address.String(), checkPort: d.HA.CheckPort, preferFirst: d.HA.Preferred == pair.PreferFirst},
+			set: settings{
+				role: r, partner: d.Units.Of(r.Other()).Address.String(), checkPort: d.HA.CheckPort,
+				preferFirst: d.HA.Preferred == pair.PreferFirst, interfaces: d.HA.CheckAllInterfaces,
+			},
 			firmware: firmware, installed: firmware, health: pair.EvidenceAvailable,
 		}
 		a.configure(w.start, asText(sc.Configured[a.key]))

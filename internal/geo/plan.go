@@ -68,6 +68,10 @@ type Seen struct {
 	// removed from the lists: an address of nobody in either topology is
 	// somebody else's and stays.
 	Earlier Wanted
+	// Calm restarts only pairs that owe it. Whoever serves gets what it lacks, and
+	// the other unit when it serves: so a list that somebody changed, or that a unit
+	// lacks on which the state came, is put right without an interruption.
+	Calm bool
 }
 
 // Held is what one member holds now.
@@ -89,6 +93,9 @@ type Cluster struct {
 	// Created says that an earlier plan created it, which alone allows its
 	// deletion.
 	Created bool
+	// Half is one that is there and not of the type Remote LM; one that an earlier plan
+	// created is completed.
+	Half bool
 }
 
 // Debt is what no unit shows, and what whoever carries out steps must remember
@@ -153,6 +160,7 @@ type planner struct {
 	now       set             // the addresses of all members
 	ours      set             // those of the earlier ones too
 	restarted bool            // at least one pair
+	calm      bool
 	steps     []Step
 }
 
@@ -168,7 +176,7 @@ type planned struct {
 type set map[netip.Addr]bool
 
 func newPlanner(w Wanted, seen Seen) *planner {
-	p := &planner{wanted: w.Members, names: make(map[string]bool), now: addresses(w), ours: addresses(w, seen.Earlier)}
+	p := &planner{wanted: w.Members, names: make(map[string]bool), now: addresses(w), ours: addresses(w, seen.Earlier), calm: seen.Calm}
 	for _, l := range w.Members {
 		p.names[l.Name] = true
 	}
@@ -238,6 +246,7 @@ func (p *planner) lists(m *planned) {
 	switch {
 	case len(m.Partners) == 0:
 		m.owes = OwesNothing
+	case differs && p.calm:
 	case differs && m.Kind == KindPair:
 		m.owes = OwesReboot
 	}
@@ -307,7 +316,9 @@ func (p *planner) clusters(m *planned) {
 	names, there := make(map[string]bool, len(m.held.Clusters)), make(set, len(m.held.Clusters))
 	var old []netip.Addr
 	for _, c := range m.held.Clusters {
-		names[c.Name], there[c.Address] = true, true
+		if !c.Created || !c.Half {
+			names[c.Name], there[c.Address] = true, true
+		}
 		if c.Created && !p.names[c.Name] && !p.now[c.Address] {
 			old = append(old, c.Address)
 		}

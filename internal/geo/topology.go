@@ -20,11 +20,15 @@ import (
 // (loadmaster.md 4.3). No limit of the lists themselves is documented.
 const MostMembers = 256
 
+// apiPort is the API's port where none is said, as of a pair's units.
+const apiPort = 8443
+
 // Topology is a set of GEO members as a person describes it in a file of the
 // kind GeoTopology (DESIGN section 7). The file's keys are the JSON names below.
 type Topology struct {
-	Name    string   `json:"name" jsonschema:"required,pattern=^[a-z][a-z0-9]*(-[a-z0-9]+)*$,maxLength=40" jsonschema_description:"Name of the topology: lower-case letters, digits and single dashes."`
-	Members []Member `json:"members" jsonschema:"required,minItems=1" jsonschema_description:"The pairs and standalone units, in the order in which pairs are restarted."`
+	Name    string    `json:"name" jsonschema:"required,pattern=^[a-z][a-z0-9]*(-[a-z0-9]+)*$,maxLength=40" jsonschema_description:"Name of the topology: lower-case letters, digits and single dashes."`
+	Mode    pair.Mode `json:"mode,omitempty" jsonschema:"default=observe" jsonschema_description:"What may be done by itself to keep the lists of standalone units right: observe, recommend, auto. A pair goes by the mode of its own file."`
+	Members []Member  `json:"members" jsonschema:"required,minItems=1" jsonschema_description:"The pairs and standalone units, in the order in which pairs are restarted."`
 }
 
 // Member is a pair, by its name or by its units' addresses, or a standalone
@@ -35,6 +39,7 @@ type Member struct {
 	First      netip.Addr `json:"first,omitzero" jsonschema:"type=string" jsonschema_description:"Address of a pair's first unit, where there is no pair file."`
 	Second     netip.Addr `json:"second,omitzero" jsonschema:"type=string" jsonschema_description:"Address of its second unit."`
 	Standalone netip.Addr `json:"standalone,omitzero" jsonschema:"type=string" jsonschema_description:"Address of a unit without a partner."`
+	API        pair.API   `json:"api,omitzero" jsonschema:"optional" jsonschema_description:"How the API of a standalone unit is reached; needed to apply the topology."`
 	Active     pair.Role  `json:"active,omitempty" jsonschema_description:"Which unit of the pair serves at present; first when left out."`
 	NAT        NAT        `json:"nat,omitzero" jsonschema_description:"Under which addresses the other members reach this one, where those are others than its own."`
 }
@@ -80,9 +85,15 @@ func (t Topology) WithDefaults() Topology {
 		if m.Name == "" {
 			m.Name = m.Pair
 		}
+		if m.API != (pair.API{}) && m.API.Port == 0 {
+			m.API.Port = apiPort
+		}
 		members[i] = m
 	}
 	t.Members = members
+	if t.Mode == pair.ModeUnset {
+		t.Mode = pair.Observe
+	}
 	return t
 }
 

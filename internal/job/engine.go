@@ -36,13 +36,15 @@ func (r *Registry) Propose(in *pair.Input) *pair.Proposal {
 		return nil
 	}
 	t := &Turn{In: in, Job: was.Clone()}
-	t.out.Lasts = p.Lasts
+	t.out.Lasts, t.out.Mends = p.Lasts, p.Mends
 	t.heed(p)
 	overdue := t.overdue()
 	t.comeBack()
 	switch {
 	case t.Job.Step < 0 || t.Job.Step > len(t.Job.Steps) || len(t.Job.Steps) == 0:
 		t.end(pair.JobFailed, fmt.Sprintf("its stored form has %d steps and is at number %d, which cannot be; start another job", len(t.Job.Steps), t.Job.Step))
+	case p.TakesGEO && t.Job.GEO == nil:
+		t.end(pair.JobFailed, "its stored form does not say what its topology wants; apply the topology again")
 	case t.Job.State == pair.JobRests:
 		t.rest()
 	case t.Job.State == pair.JobUndoes:
@@ -232,6 +234,7 @@ func (t *Turn) run(p *Procedure, overdue bool) {
 	}
 	for range 4 * len(j.Steps) {
 		if j.Step == len(j.Steps) {
+			t.measure() // the last look tells how it ended
 			t.end(pair.JobDone, j.Gap.String())
 			return
 		}

@@ -339,8 +339,11 @@ func TestStoredStepNamesStay(t *testing.T) {
 	r := registry(t)
 	want := map[string]string{
 		"switchover": "fit announce preference raise drain soak still-fit move release verify settle",
-		"configure":  "preflight parameters reboot-second reboot-first fit announce preference raise drain soak still-fit mode move release rest verify settle",
+		"configure":  "preflight parameters reboot-second reboot-first fit announce preference raise drain soak still-fit mode move release rest verify settle follow",
 		"replace":    "preflight announce preference out licensed restored equal proved mode reboot standby return verify settle",
+		"geo": "turn-lists lists turn-restart aim-first back-fit back-announce back-preference back-raise back-drain back-soak back-still-fit back-move back-submit-at-once back-release " +
+			"aim-second fit announce preference raise drain soak still-fit move submit-at-once release submit verify settle turn-clusters clusters",
+		"sync": "preflight compare save-active write-active settle save-standby restore prove write-standby verify",
 	}
 	for _, kind := range r.Kinds() {
 		p, _ := r.Procedure(kind)
@@ -364,6 +367,10 @@ func FuzzPropose(f *testing.F) {
 		if p, _ := r.Procedure(kind); p.NeedsUnit {
 			req.Unit = pair.Second
 		}
+		if p, _ := r.Procedure(kind); p.TakesGEO {
+			g := wish()
+			req.GEO = &g
+		}
 		w.start(req)
 		b, err := json.Marshal(w.rec.Job)
 		if err != nil {
@@ -372,6 +379,7 @@ func FuzzPropose(f *testing.F) {
 		f.Add(b, uint64(seed))
 	}
 	f.Add([]byte(`{"kind":"switchover","state":"runs","step":3,"steps":[{"name":"move","state":"runs"},{"name":"soak"},{"name":"raise","state":"failed"},{"name":"drain"}]}`), uint64(3))
+	f.Add([]byte(`{"kind":"geo","state":"runs","step":1,"steps":[{"name":"turn-lists","state":"done"},{"name":"lists","state":"runs"}]}`), uint64(5))
 	f.Add([]byte(`{"kind":"configure","state":"undoes","unit":"second","committed":true,"step":1,"steps":[{"name":"preference","state":"runs","beganAt":"2026-01-02T12:00:00Z"}]}`), uint64(4))
 	f.Fuzz(func(t *testing.T, stored []byte, seed uint64) {
 		var j pair.Job

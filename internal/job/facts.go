@@ -64,6 +64,13 @@ func (t *Turn) service(r pair.Role, a pair.ServiceAnswer) bool {
 	return s.Answer == a && t.fresh(s.At, pair.FreshFor)
 }
 
+// FrontFails reports whether the load balancers' front ends do not answer as the pair
+// file's checks expect.
+func (t *Turn) FrontFails() bool {
+	front := &t.In.Observation.Front
+	return front.Answer == pair.ServiceFailed && t.fresh(front.At, toldFor)
+}
+
 // Forwards reports whether the unit proves that it forwards: it answers 200 and
 // fails no check, or passes the checks.
 func (t *Turn) Forwards(r pair.Role) bool { return t.Serves(r) && !t.Fails(r) || t.Passes(r) }
@@ -85,6 +92,16 @@ func (t *Turn) Has(r pair.Role) (*pair.InventorySeen, bool) {
 	}
 	i := &t.In.Observation.Unit(r).Inventory
 	return i, !i.At.IsZero() && t.fresh(i.At, toldFor)
+}
+
+// HoldsGEO is what the unit said in this look that it holds of GEO; false where it
+// said nothing.
+func (t *Turn) HoldsGEO(r pair.Role) (*pair.GEOSeen, bool) {
+	if !known(r) {
+		return nil, false
+	}
+	g := t.In.Observation.Unit(r).GEO
+	return g, g != nil && t.fresh(g.At, toldFor)
 }
 
 // Prefers reports whether both units say that they have a preference.
@@ -216,6 +233,12 @@ func (t *Turn) holds() []pair.AdminHold {
 
 // Holds reports whether an admin state of the job stands or may stand.
 func (t *Turn) Holds() bool { return len(t.holds()) > 0 }
+
+// HeldDown reports whether an admin state of ours keeps the unit from new connections,
+// whatever it is for.
+func (t *Turn) HeldDown(r pair.Role) bool {
+	return slices.ContainsFunc(t.In.Record.Admin, func(h pair.AdminHold) bool { return h.Unit == r && h.State == pair.AdminDown })
+}
 
 func (t *Turn) heldUnits() []pair.Role {
 	var units []pair.Role

@@ -240,6 +240,17 @@ func TestAJobPlayedToItsEnd(t *testing.T) {
 			want:   pair.JobDone, serves: pair.First, prefer: pair.PreferFirst, touched: "configure second,reboot second",
 		},
 		{
+			name: "by itself it reboots nothing", active: pair.First, req: job.Request{Kind: "configure", By: pair.OwnerTandem},
+			def: func(d *pair.Definition) { d.Mode = pair.Auto },
+			before: func(w *world) {
+				w.unit(pair.Second).mode = pair.First
+				for _, pool := range w.def.LoadBalancers[0].Pools {
+					w.rec.Proofs = append(w.rec.Proofs, pair.LeverProof{LoadBalancer: "ilb", Pool: pool, Back: true})
+				}
+			},
+			want: pair.JobFailed, serves: pair.First, prefer: pair.PreferFirst, touched: "nothing", why: "not done without a person",
+		},
+		{
 			name: "a unit that stays without its mode after the reboot", active: pair.First, req: job.Request{Kind: "configure"},
 			before: func(w *world) { unset(w, pair.Second) },
 			event: atStep("reboot-second", func(w *world) {

@@ -17,15 +17,20 @@ import (
 type Procedure struct {
 	Kind  string // the word in the record and on the command line
 	Title string // what it is for, in a sentence without an end
-	// TakesUnit, TakesForce and TakesDrain say which parts of a Request mean
+	// TakesUnit, TakesForce, TakesDrain and TakesSync say which parts of a Request mean
 	// something; the others are refused, so that nobody believes that they count.
-	TakesUnit, TakesForce, TakesDrain bool
+	TakesUnit, TakesForce, TakesDrain, TakesSync bool
+	// TakesGEO refuses a Request without what its topology wants: nobody else begins it.
+	TakesGEO bool
 	// NeedsUnit refuses a Request that does not say which unit it is about.
 	NeedsUnit bool
 	// Lasts: the job's admin states keep out a unit that serves nobody. Where its
 	// partner does not prove itself for a moment they are taken back all the same, and
 	// the job goes on and asks for them again.
 	Lasts bool
+	// Mends: what the job writes may be why both units answer 200, so that it goes on
+	// while one of them is held Down for that.
+	Mends bool
 	// Drain is how long connections may take to end where a request does not say.
 	Drain time.Duration
 	Steps []Step

@@ -91,6 +91,9 @@ type Request struct {
 	Unit  pair.Role
 	Force bool
 	Drain time.Duration
+	// GEO and Sync are as in pair.Job.
+	GEO  *pair.GEOWish
+	Sync *pair.JobSync
 }
 
 // New makes the job that a request asks for, ready to be stored in the pair's
@@ -109,7 +112,7 @@ func (r *Registry) New(req Request, def *pair.Definition) (pair.Job, error) {
 	}
 	j := pair.Job{
 		V: pair.Version, MinReader: pair.MinReader, ID: req.ID, Kind: req.Kind, By: req.By, Reason: req.Reason, At: req.At,
-		Unit: req.Unit, Force: req.Force, Drain: pair.Duration(req.Drain), State: pair.JobRuns,
+		Unit: req.Unit, Force: req.Force, Drain: pair.Duration(req.Drain), State: pair.JobRuns, GEO: req.GEO, Sync: req.Sync,
 		Steps: make([]pair.JobStep, len(p.Steps)),
 	}
 	for n, s := range p.Steps {
@@ -126,7 +129,7 @@ func (r *Registry) New(req Request, def *pair.Definition) (pair.Job, error) {
 func (r *Registry) Begin(asked pair.Job, def *pair.Definition) (pair.Job, error) {
 	return r.New(Request{
 		ID: asked.ID, Kind: asked.Kind, By: asked.By, Reason: asked.Reason, At: asked.At, Unit: asked.Unit, Force: asked.Force,
-		Drain: time.Duration(asked.Drain),
+		Drain: time.Duration(asked.Drain), GEO: asked.GEO, Sync: asked.Sync,
 	}, def)
 }
 
@@ -140,11 +143,13 @@ func (p *Procedure) refuses(req Request) error {
 	refuse(req.ID == "", "id %q: expected the id of what accepts the job", req.ID)
 	refuse(req.By == "", "by %q: expected who wants the job", req.By)
 	refuse(req.At.IsZero(), "at %v: expected a time", req.At)
+	refuse(p.TakesGEO && req.GEO == nil, "kind %s: expected another one, because this one is begun by a topology: tandem geo apply", req.Kind)
 	refuse(req.Unit > pair.Second, "unit %s: expected first or second", req.Unit)
 	refuse(p.NeedsUnit && req.Unit == pair.RoleUnknown, "unit: expected first or second, the unit that the job is about")
 	refuse(known(req.Unit) && !p.TakesUnit, "unit %s: expected none, the job is about both", req.Unit)
 	refuse(req.Force && !p.TakesForce, "force %t: expected no force, nothing in this job can be forced", req.Force)
 	refuse(req.Drain != 0 && !p.TakesDrain, "drain %v: expected none, nothing is drained", req.Drain)
+	refuse(req.Sync != nil && !p.TakesSync, "sync: expected none, no settings are carried over")
 	refuse(req.Drain < 0 || req.Drain > DrainMost, "drain %v: expected a time from 0s to %v", req.Drain, DrainMost)
 	return errors.Join(errs...)
 }

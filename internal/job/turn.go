@@ -1,6 +1,7 @@
 package job
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -55,6 +56,9 @@ func (t *Turn) Count() { t.out.Count = true }
 // Inspect wants both units asked what they have, and the checks made on this one.
 func (t *Turn) Inspect(r pair.Role) { t.out.Inspect = r }
 
+// GEO wants this unit asked what it holds of GEO.
+func (t *Turn) GEO(r pair.Role) { t.out.GEO = r }
+
 // Soon wants the next look after d or earlier.
 func (t *Turn) Soon(d time.Duration) {
 	if t.out.Next == 0 || d < time.Duration(t.out.Next) {
@@ -76,6 +80,7 @@ func (t *Turn) Ask(note string, intents ...pair.Intent) Verdict {
 // it was made, as a reboot: it is not asked for a second time before.
 func (t *Turn) AskAgainAfter(after time.Duration, note string, intents ...pair.Intent) Verdict {
 	missing := slices.DeleteFunc(slices.Clone(intents), func(i pair.Intent) bool { return slices.ContainsFunc(t.In.Open, i.Same) })
+	note += t.refused(intents)
 	asked := t.Now().Sub(t.step.AskedAt)
 	switch {
 	case len(missing) == 0, t.late:
@@ -94,6 +99,16 @@ func (t *Turn) AskAgainAfter(after time.Duration, note string, intents ...pair.I
 	t.step.AskedAt = t.Now()
 	t.out.Intents = append(t.out.Intents, missing...)
 	return Wait(note)
+}
+
+// refused says why effects that are being tried were not made so far.
+func (t *Turn) refused(intents []pair.Intent) string {
+	for _, o := range t.In.Open {
+		if o.LastErr != "" && slices.ContainsFunc(intents, o.Same) {
+			return fmt.Sprintf("; so far: %.200s", o.LastErr)
+		}
+	}
+	return ""
 }
 
 // Asked reports whether the step has asked for anything.

@@ -11,15 +11,17 @@ import (
 
 	"tandem/internal/job"
 	"tandem/internal/job/configure"
+	"tandem/internal/job/geo"
 	"tandem/internal/job/replace"
 	"tandem/internal/job/switchover"
+	"tandem/internal/job/sync"
 	"tandem/internal/pair"
 )
 
 // registry holds the procedures, as the program does.
 func registry(t testing.TB) *job.Registry {
 	t.Helper()
-	r, err := job.NewRegistry(switchover.Procedure(), configure.Procedure(), replace.Procedure())
+	r, err := job.NewRegistry(switchover.Procedure(), configure.Procedure(), replace.Procedure(), geo.Procedure(), sync.Procedure())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,6 +62,8 @@ type unit struct {
 	firmware             string
 	reboots              int
 	modeAfterBoot        pair.Role // a fault: it comes back as this
+	geo                  pair.GEOSeen
+	submitted            bool // its partners, since it is active
 }
 
 func (u *unit) up(now time.Time) bool { return !u.dead && !now.Before(u.bootsUntil) }
@@ -188,7 +192,8 @@ func newWorld(t testing.TB, def pair.Definition, active pair.Role) *world {
 	}
 	for _, r := range pair.Roles {
 		w.units[r.Index()] = &unit{
-			role: r, mode: r, works: r, prefer: prefer, partner: def.Units.Of(r.Other()).Address.String(), port: 8444, state: pair.Standby,
+			submitted: true,
+			role:      r, mode: r, works: r, prefer: prefer, partner: def.Units.Of(r.Other()).Address.String(), port: 8444, state: pair.Standby,
 			bootedAt: noon.Add(-24 * time.Hour), slow: 100 * time.Second, firmware: "7.2.59.0.22007.RELEASE",
 		}
 		for _, pool := range def.LoadBalancers[0].Pools {
@@ -260,8 +265,12 @@ func (w *world) second() {
 	n := int(w.now.Sub(noon) / time.Second)
 	for k, r := range pair.Roles {
 		u := w.unit(r)
+		was := u.state
 		if n%5 == k {
 			u.decide(w.now, w.unit(r.Other()))
+		}
+		if was != pair.Active && u.state == pair.Active {
+			u.submitted = false
 		}
 		if n%5 == 3 {
 			if up := u.check(w.now) == pair.CheckServing; up != w.seen[k] {
@@ -385,6 +394,8 @@ func (w *world) allowed(i pair.Intent) bool {
 		default:
 			return partner == pair.CheckIdle && (j.Consented || j.Force)
 		}
+	case pair.IntentGEO:
+		return u.check(w.now) == pair.CheckServing && other.check(w.now) != pair.CheckServing
 	case pair.IntentPrefer, pair.IntentConfigure:
 		return u.up(w.now)
 	default:
@@ -407,6 +418,8 @@ func (w *world) make(i pair.Intent) {
 		u.reboot(w.now)
 	case pair.IntentConfigure:
 		u.mode, u.prefer, u.partner, u.port = i.Unit, i.Prefer, w.def.Units.Of(i.Unit.Other()).Address.String(), w.def.HA.CheckPort
+	case pair.IntentGEO:
+		u.writeGEO(i.GEO)
 	default:
 		w.fatalf("nobody carries out %s", i)
 	}
@@ -428,6 +441,10 @@ func (w *world) close(i pair.Intent) {
 		}
 	}
 	w.rec.Admin = admin
+	if i.Kind == pair.IntentGEO && i.GEO.Submit && w.rec.Job.ID == i.Job {
+		w.rec.Job = w.rec.Job.Clone()
+		w.rec.Job.GEO.Submitted = pair.GEOSubmitted{Unit: i.Unit, BootedAt: w.unit(i.Unit).bootedAt, At: w.now}
+	}
 }
 
 // look is what a pass sees.
@@ -460,6 +477,9 @@ func (w *world) look(read bool) pair.Input {
 		if u.bare {
 			seen.Inventory.Services, seen.Inventory.ServicesHash = 0, ""
 		}
+		held := u.geo
+		held.At = w.now
+		seen.GEO = &held
 		seen.Flows = pair.FlowsSeen{Count: int(u.flows), At: w.now}
 	}
 	in.Observation.Front = pair.ServiceSeen{Answer: pair.ServicePassed, At: w.now}

@@ -36,6 +36,8 @@ type Outage struct {
 	Total time.Duration
 	// Split is the time in which both units served the same address.
 	Split time.Duration
+	// Resolved is what the resolver measured of GEO, where a story has it.
+	Resolved Resolved
 }
 
 type answer struct {

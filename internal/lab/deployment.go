@@ -21,11 +21,22 @@ const (
 	networkName   = "vnet-edge"
 	unitsSubnet   = "units"
 	programSubnet = "tandem"
+	// appliancesSubnet has the units whose addresses are not in unitsPrefix.
+	appliancesSubnet = "appliances"
 )
 
 // syncPort is the port on which the units exchange their settings
-// (loadmaster.md 1.2). Nobody listens there in the lab.
+// (loadmaster.md 1.2).
 const syncPort = 6973
+
+// ownSubnet is the subnet of units whose addresses are in none of the usual ones, where
+// a story has such; the zero prefix otherwise.
+func (w *World) ownSubnet() netip.Prefix {
+	if first := w.plan.Units[pairRoles[0]].Address; !networkSpace.Contains(first) {
+		return netip.PrefixFrom(first, unitsPrefix.Bits()).Masked()
+	}
+	return netip.Prefix{}
+}
 
 func (p plan) networkID() string {
 	return p.resource("Microsoft.Network/virtualNetworks", networkName)
@@ -41,11 +52,15 @@ func (w *World) ProgramSubnet() netip.Prefix { return programPrefix }
 // interfaces and their network always, and what the pairs are to have in front
 // of them unless the world is a fresh one.
 func (w *World) deploy() error {
-	err := w.manager.SeedVirtualNetwork(arm.VirtualNetwork{
+	network := arm.VirtualNetwork{
 		ID: w.plan.networkID(), Space: []netip.Prefix{networkSpace},
 		Subnets: []arm.Subnet{{Name: unitsSubnet, Prefix: unitsPrefix}, {Name: programSubnet, Prefix: programPrefix}},
-	})
-	if err != nil {
+	}
+	if own := w.ownSubnet(); own.IsValid() {
+		network.Space = append(network.Space, own)
+		network.Subnets = append(network.Subnets, arm.Subnet{Name: appliancesSubnet, Prefix: own})
+	}
+	if err := w.manager.SeedVirtualNetwork(network); err != nil {
 		return err
 	}
 	if !w.Scenario.Fresh {
@@ -96,8 +111,12 @@ func (w *World) deployInFront() error {
 // deployUnit makes the machine of a unit, each of a pair in a zone of its own,
 // and its interface.
 func (w *World) deployUnit(p *pairOf, i int, role string) error {
+	subnet := unitsSubnet
+	if w.ownSubnet().IsValid() {
+		subnet = appliancesSubnet
+	}
 	vm, nic := p.plan.vmID(role), arm.NIC{
-		ID: p.plan.nicID(role), VM: p.plan.vmID(role), Address: p.plan.Units[role].Address, Subnet: p.plan.subnetID(unitsSubnet),
+		ID: p.plan.nicID(role), VM: p.plan.vmID(role), Address: p.plan.Units[role].Address, Subnet: p.plan.subnetID(subnet),
 	}
 	if !w.Scenario.Fresh {
 		nic.Pools, nic.NATRules = p.plan.poolIDs(), p.plan.natIDs(i)

@@ -72,7 +72,7 @@ func TestTheSeededWorldIsAsThePairFileSays(t *testing.T) {
 			{stranger, "10.0.0.4:8443", "silent"},     //
 			{stranger, "192.0.2.78:8443", "silent"},   // nobody is there
 			{stranger, "203.0.113.10:443", "open"},    // not behind a security group
-			{w.outside, "10.0.0.4:6973", "refused"},   // let in by the default rules of the network; nobody listens
+			{w.outside, "10.0.0.4:6973", "open"},      // let in by the default rules of the network
 			{stranger, "10.0.0.4:6973", "silent"},     //
 			{w.outside, "10.0.0.100:9999", "refused"}, // no rule of the load balancer
 		} {

@@ -69,6 +69,11 @@ var OpenQuestions = []OpenQuestion{
 		func(b *behaviour, a int) { b.host.BatchAsArray = a == 1 },
 	},
 	{
+		"empty-geo", "what the API says where there is no GEO cluster or name (loadmaster.md 4.2)",
+		[]string{"error", "empty"},
+		func(b *behaviour, a int) { b.unit.EmptyGEO = loadmaster.EmptyGEO(a) },
+	},
+	{
 		"failed-keys", "whether a wrong API key counts as a failed login, which may lock the account (loadmaster.md 1.4)",
 		[]string{"counted", "ignored"},
 		func(b *behaviour, a int) { b.unit.FailedKeys = loadmaster.FailedKeys(a) },
@@ -77,6 +82,16 @@ var OpenQuestions = []OpenQuestion{
 		"first-answer", "provisioning state in the first answer to a write (azure.md 1.9)",
 		[]string{"as-recorded", "updating", "succeeded"},
 		func(b *behaviour, a int) { b.arm.FirstAnswer = arm.FirstAnswer(a) },
+	},
+	{
+		"geo-pair-cluster", "whether a pair's cluster follows its active unit by itself (loadmaster.md 2.5)",
+		[]string{"follows", "stays"},
+		func(b *behaviour, a int) { b.unit.PairCluster = loadmaster.PairCluster(a) },
+	},
+	{
+		"geo-partners", "when a unit must be told its GEO partners again (loadmaster.md 4.4)",
+		[]string{"when-active", "at-boot-too", "never"},
+		func(b *behaviour, a int) { b.unit.Partners = loadmaster.Partners(a) },
 	},
 	{
 		"hamode-words", "the words HaMode reads back as (loadmaster.md 2.1)",
@@ -172,6 +187,41 @@ var OpenQuestions = []OpenQuestion{
 		"standby-writes", "what a standby does with writes (loadmaster.md 1.7)",
 		[]string{"accept", "reject", "lose"},
 		func(b *behaviour, a int) { b.unit.StandbyWrites = loadmaster.StandbyWrites(a) },
+	},
+	{
+		"sync-between-versions", "whether units of different firmware synchronise their settings (loadmaster.md 6)",
+		[]string{"stops", "works"},
+		func(b *behaviour, a int) { b.unit.SyncVersions = loadmaster.SyncVersions(a) },
+	},
+	{
+		"sync-certificates", "whether the units' sync carries certificates with their keys (loadmaster.md 2.5)",
+		[]string{"carried", "left"},
+		func(b *behaviour, a int) { b.unit.SyncCertificates = loadmaster.SyncCertificates(a) },
+	},
+	{
+		"sync-conflict", "who has what both units changed between two rounds of their sync (loadmaster.md 2.5)",
+		[]string{"last-writer", "active-wins"},
+		func(b *behaviour, a int) { b.unit.SyncConflict = loadmaster.SyncConflict(a) },
+	},
+	{
+		"sync-direction", "whether a standby hands on what changed at it (loadmaster.md 2.5)",
+		[]string{"active-to-standby", "both-ways"},
+		func(b *behaviour, a int) { b.unit.SyncDirection = loadmaster.SyncDirection(a) },
+	},
+	{
+		"sync-new-unit", "what a unit that was made anew gets from its partner: what changes from then on, or everything (loadmaster.md 2.5)",
+		[]string{"changes", "everything"},
+		func(b *behaviour, a int) { b.unit.SyncNewUnit = loadmaster.SyncNewUnit(a) },
+	},
+	{
+		"sync-service-addresses", "what becomes of a service on the sender's own address (loadmaster.md 2.7)",
+		[]string{"rewritten", "as-they-are"},
+		func(b *behaviour, a int) { b.unit.SyncAddresses = loadmaster.SyncAddresses(a) },
+	},
+	{
+		"sync-users", "whether the units' sync carries users and groups (loadmaster.md 7)",
+		[]string{"left", "carried"},
+		func(b *behaviour, a int) { b.unit.SyncUsers = loadmaster.SyncUsers(a) },
 	},
 	{
 		"tags-if-match", "whether If-Match counts on a PATCH of tags (azure.md 1.9)",

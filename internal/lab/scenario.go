@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"path"
 	"slices"
 	"strings"
@@ -61,8 +62,14 @@ type Scenario struct {
 	// Clients hold connections to the published service all through the story;
 	// none where nothing is said.
 	Clients Clients `yaml:"clients"`
-	Steps   []Step  `yaml:"steps"`
-	Expect  Expect  `yaml:"expect"`
+	// GEO makes the pairs and standalone units members of GEO; nil where nothing is
+	// said.
+	GEO *GEO `yaml:"geo"`
+	// MayWrite are settings that stay on their unit and that the program may write in
+	// this story, as Unit.ExcludedWrites names them.
+	MayWrite []string `yaml:"mayWrite"`
+	Steps    []Step   `yaml:"steps"`
+	Expect   Expect   `yaml:"expect"`
 }
 
 // Step is one thing that happens, or one look at how things are, at a time.
@@ -89,6 +96,9 @@ type Step struct {
 	Address string `yaml:"address"`
 	// Set changes settings by name: of a unit, or of the pair file by path.
 	Set map[string]any `yaml:"set"`
+	// Members are pairs and standalone units that are members of GEO, by name; all
+	// where nothing is said.
+	Members []string `yaml:"members"`
 	// Refused demands that the operator's command is refused, because something else
 	// is so.
 	Refused bool `yaml:"refused"`
@@ -120,6 +130,26 @@ type Now struct {
 	// Sync is whether the units' settings get through to each other on their sync
 	// port: open or blocked.
 	Sync string `yaml:"sync"`
+	// Settings is whether the units' synchronised settings are equal or different.
+	Settings string `yaml:"settings"`
+	// Holds is what is stored at units, by role and by the path of a setting, with
+	// absent for what is not there: holds: { second: { "content-rules r1": absent } }.
+	Holds map[string]map[string]any `yaml:"holds"`
+	// Answers are the members whose sites a member answers the name with, and
+	// Partners those of its partners that are up, a pair with either unit; both by
+	// the member's name: answers: { sa1: [ edge-weu, sa1 ] }.
+	Answers  map[string][]string `yaml:"answers"`
+	Partners map[string][]string `yaml:"partners"`
+	// Access and PartnerList are what a member's active unit has for Remote GEO
+	// LoadMaster Access and GEO LoadMaster Partners, in any order, and Clusters the
+	// names of its clusters.
+	Access      map[string][]string `yaml:"access"`
+	PartnerList map[string][]string `yaml:"partnerList"`
+	Clusters    map[string][]string `yaml:"clusters"`
+	// Topology is how far the topology's run is, by the program's own word, and
+	// TopologyAlarms are the kinds of the alarms that stand in it, in any order.
+	Topology       string    `yaml:"topology"`
+	TopologyAlarms *[]string `yaml:"topologyAlarms"`
 }
 
 // Expect is what must have come of the story when it ends.
@@ -159,6 +189,16 @@ type Expect struct {
 	// that stood; nil says nothing.
 	NewConnectionsFailed *int `yaml:"newConnectionsFailed"`
 	ConnectionsCut       *int `yaml:"connectionsCut"`
+	// GEO is what the resolver may have measured.
+	GEO ExpectGEO `yaml:"geo"`
+}
+
+// ExpectGEO is the most time in which members answered wrongly, and in which no
+// member answered at all, with Tandem; and the least of the first without it.
+type ExpectGEO struct {
+	WrongAnswers time.Duration `yaml:"wrongAnswers"`
+	Unanswered   time.Duration `yaml:"unanswered"`
+	AloneAtLeast time.Duration `yaml:"aloneAtLeast"`
 }
 
 // Scenarios returns every story, sorted by name. The stories are part of the
@@ -247,6 +287,10 @@ func neighbourSerial(n int) string {
 // neighbour's own behind the same load balancer.
 func (s Scenario) Neighbour(n int) Scenario {
 	type fields = map[string]any
+	addresses := s.firstAddress().Next().Next()
+	for range 2 * (n - 1) {
+		addresses = addresses.Next()
+	}
 	prefix, serial, frontend := NeighbourPrefix(n), neighbourSerial(n), fmt.Sprintf("vip%d", n+1)
 	own := fields{
 		"name": "edge-neu" + serial,
@@ -264,7 +308,8 @@ func (s Scenario) Neighbour(n int) Scenario {
 	for i, role := range pairRoles {
 		vm := fmt.Sprintf("lm%d", 1+2*n+i)
 		own["units."+role+".vm"] = vm
-		own["units."+role+".address"] = fmt.Sprintf("10.0.0.%d", 4+2*n+i)
+		own["units."+role+".address"] = addresses.String()
+		addresses = addresses.Next()
 		own["units."+role+".api.secret"] = vm + "-api"
 	}
 	s.Pair = maps.Clone(s.Pair)
@@ -273,6 +318,17 @@ func (s Scenario) Neighbour(n int) Scenario {
 	}
 	maps.Copy(s.Pair, own)
 	return s
+}
+
+// firstAddress is that of the first unit of the story's pair, behind which those of
+// the neighbours' units come.
+func (s Scenario) firstAddress() netip.Addr {
+	const usual = "10.0.0.4"
+	text, _ := s.Pair["units.first.address"].(string)
+	if a, err := netip.ParseAddr(text); err == nil {
+		return a
+	}
+	return netip.MustParseAddr(usual)
 }
 
 // With adds answers to open questions to the story's own.

@@ -18,7 +18,7 @@ type verb struct {
 }
 
 // verbs are all that stories can do. Each is told in the transcript.
-var verbs = allOf(linkVerbs, unitVerbs, azureVerbs, editVerbs, programVerbs)
+var verbs = allOf(linkVerbs, unitVerbs, azureVerbs, editVerbs, programVerbs, geoVerbs, settingVerbs)
 
 func allOf(parts ...map[string]verb) map[string]verb {
 	all := map[string]verb{}
@@ -272,6 +272,8 @@ func (w *World) look(now Now) {
 			w.fail(fmt.Sprintf("the sync port between the units is %s, expected %s", got, now.Sync))
 		}
 	}
+	w.lookAtGEO(now)
+	w.lookAtSettings(now)
 }
 
 // lookNextDoor compares which units of the first neighbour are set Down.

@@ -50,6 +50,8 @@ var programVerbs = map[string]verb{
 	"replace":    {"the operator asks for the unit of state to be taken in that was built anew (tandem replace)", operates(replaceWords)},
 	"backup":     {"the operator has a backup taken of both units, or of the unit of state (tandem backup)", operates(backupWords)},
 	"restore":    {"the operator has the newest backup of the unit of state restored on it (tandem restore)", operates(restoreWords)},
+	"sync":       {"the operator asks for the units' settings to be made alike, with state: first, second or active by that unit's value where both changed one", operates(syncWords)},
+	"choose":     {"the operator takes the state of the unit of state for all of the settings that wait for a person", operates(chooseWords)},
 	"consent":    {"the operator approves what the pair's job announces", operates(named("approves what the job announces of"))},
 	"cancel":     {"the operator cancels the pair's job", operates(named("cancels the job of"))},
 	"remove":     {"the operator removes the pair", operates(named("removes"))},
@@ -224,6 +226,18 @@ func backupWords(pair string, st Step) string {
 
 func restoreWords(pair string, st Step) string {
 	return "asks for the newest backup of " + st.State + " of " + pair + " to be restored on it"
+}
+
+func syncWords(pair string, st Step) string {
+	words := "asks for the settings of both units of " + pair + " to be made alike"
+	if st.State != "" {
+		words += ", by what " + st.State + " has"
+	}
+	return words
+}
+
+func chooseWords(pair string, st Step) string {
+	return "takes what " + st.State + " has for all that waits in the settings of " + pair
 }
 
 func storeSlowWords(st Step) string {

@@ -35,6 +35,8 @@ var unitVerbs = map[string]verb{
 	"restore-unit":     {"a person restores the services of the unit that was replaced from its backup; with state: all everything, its place in the pair too", on(restoreUnit)},
 	"refuse-backups":   {"the API's user loses the permission to take backups of the unit", on(refuseBackups)},
 	"allow-backups":    {"the API's user may take backups of the unit again", on(allowBackups)},
+	"refuse-set-up":    {"the API's user loses the permission to change the unit's HA parameters", on(refuseSetUp)},
+	"allow-set-up":     {"the API's user may change the unit's HA parameters again", on(allowSetUp)},
 	"hang":             {"the appliance hangs: it is silent to everybody, its VM runs and the platform sees nothing; boot ends it", on(hang)},
 	"api-silent":       {"the unit's API port is closed; the check port is not", on(apiSilent)},
 	"api-answers":      {"the unit's API port is open again", on(apiAnswers)},
@@ -222,6 +224,16 @@ func refuseBackups(w *World, _ Step, u *loadmaster.Unit) {
 func allowBackups(w *World, _ Step, u *loadmaster.Unit) {
 	w.record.log("story", "the program's user may take backups of "+u.Name()+" again")
 	u.ChangeFaults(func(f *loadmaster.Faults) { f.BackupsRefused = false })
+}
+
+func refuseSetUp(w *World, _ Step, u *loadmaster.Unit) {
+	w.record.log("story", "the program's user loses the permission to change the HA parameters of "+u.Name())
+	u.ChangeFaults(func(f *loadmaster.Faults) { f.SetUpRefused = true })
+}
+
+func allowSetUp(w *World, _ Step, u *loadmaster.Unit) {
+	w.record.log("story", "the program's user may change the HA parameters of "+u.Name()+" again")
+	u.ChangeFaults(func(f *loadmaster.Faults) { f.SetUpRefused = false })
 }
 
 // hang is a crash of which nobody outside learns: no event comes, and the VM

@@ -105,6 +105,9 @@ type Options struct {
 	Backups func() map[string]int
 	// Alarmed tells which alarm of the pair stands, for the same looks.
 	Alarmed func() string
+	// Topology tells how far the run of the story's topology is, and of which kinds
+	// the alarms are that stand in it, for the same looks.
+	Topology func() (state string, alarms []string)
 	// Took is called when a service has taken something from the program and
 	// has not yet answered, the worst moment for the program to die: Resource
 	// Manager a write (ManagerName), or the topic events (TopicName). It may be
@@ -127,6 +130,8 @@ type World struct {
 	grid      *eventgrid.Grid
 	authority *authority
 	client    *client
+	members   []geoMember     // none where the story has no GEO
+	resolver  *resolver       // nil where the story has no GEO
 	crowd     *crowd          // nil where the story has no clients that hold connections
 	outside   *network.Host   // the client's
 	machines  []*network.Host // of the workers
@@ -195,6 +200,7 @@ func (w *World) readPlans() error {
 			w.plan.Units[p.prefix+role] = u
 		}
 	}
+	w.planStandalones()
 	for role := range w.Scenario.Configured {
 		if _, known := w.plan.Units[role]; !known {
 			return fmt.Errorf("story %s: configured: unit %q: expected one of %s", w.Scenario.Name, role, strings.Join(w.roles(), ", "))
@@ -223,10 +229,25 @@ func (w *World) buildUnits() error {
 			return err
 		}
 	}
+	if err := w.buildGEO(); err != nil {
+		return err
+	}
+	for _, p := range w.pairs {
+		for _, role := range pairRoles {
+			state := loadmaster.Standby
+			if role == p.active || role == pairRoles[0] && p.active == "" {
+				state = loadmaster.Active
+			}
+			w.units[p.prefix+role].Start(state)
+		}
+	}
+	for n := range w.standalones() {
+		w.units[standaloneName(n)].Start(loadmaster.Active)
+	}
 	return nil
 }
 
-// buildUnit makes the first (0) or second (1) unit of a pair and starts it.
+// buildUnit makes the first (0) or second (1) unit of a pair, which is off.
 func (w *World) buildUnit(p *pairOf, i int) (*loadmaster.Unit, error) {
 	role := pairRoles[i]
 	u, other := p.plan.Units[role], p.plan.Units[pairRoles[1-i]]
@@ -240,15 +261,7 @@ func (w *World) buildUnit(p *pairOf, i int) (*loadmaster.Unit, error) {
 		return nil, err
 	}
 	w.units[p.prefix+role] = unit
-	if err := unit.Configure(asText(w.Scenario.Configured[p.prefix+role])); err != nil {
-		return nil, err
-	}
-	state := loadmaster.Standby
-	if role == p.active || role == pairRoles[0] && p.active == "" {
-		state = loadmaster.Active
-	}
-	unit.Start(state)
-	return unit, nil
+	return unit, unit.Configure(asText(w.Scenario.Configured[p.prefix+role]))
 }
 
 // asText writes settings as the API takes them.
@@ -435,6 +448,9 @@ func (w *World) Run(ctx context.Context) error {
 	if w.crowd != nil {
 		wait.Go(func() { w.crowd.run(ctx) })
 	}
+	if w.resolver != nil {
+		wait.Go(func() { w.resolver.run(ctx) })
+	}
 	if w.program != nil {
 		wait.Go(func() { w.program.run(ctx) })
 		wait.Go(func() {
@@ -454,6 +470,7 @@ func (w *World) Run(ctx context.Context) error {
 		}
 	}
 	w.judgeConnections()
+	w.judgeSettings()
 	for _, role := range w.roles() {
 		if u := w.units[role]; u.Lockouts() > 0 {
 			w.fail(fmt.Sprintf("%d failed logins locked the account of %s", u.FailedLogins(), u.Name()))
@@ -515,8 +532,14 @@ func (w *World) Failures() []string {
 // Transcript is everything that happened, in order.
 func (w *World) Transcript() []Line { return w.record.flush() }
 
-// Outage is what the client measured.
-func (w *World) Outage() Outage { return w.client.measured() }
+// Outage is what the client measured, and the resolver.
+func (w *World) Outage() Outage {
+	o := w.client.measured()
+	if w.resolver != nil {
+		o.Resolved = w.resolver.result()
+	}
+	return o
+}
 
 // Connections is what came of the connections of the story's clients.
 func (w *World) Connections() Connections {

@@ -28,6 +28,8 @@ func choices(t reflect.Type) []string {
 		return words(pair.PersistNone, pair.PersistSourceIP, pair.PersistSourceIPProtocol)
 	case reflect.TypeFor[pair.Membership]():
 		return words(pair.ByInterface, pair.ByAddress)
+	case reflect.TypeFor[pair.ConflictPolicy]():
+		return words(pair.ConflictsActive, pair.ConflictsAsk)
 	case reflect.TypeFor[pair.Consent]():
 		return words(pair.Never, pair.Ask, pair.Allowed)
 	default:

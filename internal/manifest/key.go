@@ -77,9 +77,10 @@ func readKeys(t reflect.Type) []key {
 			index:       f.Index,
 			typ:         f.Type,
 			description: f.Tag.Get("jsonschema_description"),
-			required:    !strings.HasPrefix(options, "omit") || isMapping(f.Type) && hasRequired(f.Type),
 			limits:      limits(f.Tag.Get("jsonschema")),
 		}
+		_, optional := k.limits["optional"]
+		k.required = !strings.HasPrefix(options, "omit") || isMapping(f.Type) && hasRequired(f.Type) && !optional
 		if form, ok := k.limits["pattern"]; ok {
 			k.pattern = regexp.MustCompile(form)
 		}
@@ -89,7 +90,7 @@ func readKeys(t reflect.Type) []key {
 }
 
 // hasRequired reports whether a mapping has a required key, which makes the
-// mapping itself required.
+// mapping itself required unless its tag says that it is optional.
 func hasRequired(t reflect.Type) bool {
 	for _, k := range readKeys(t) {
 		if k.required {

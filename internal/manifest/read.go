@@ -95,6 +95,24 @@ func LoadAll(stdin io.Reader, all bool, paths ...string) (Content, error) {
 	return rd.load(stdin, paths)
 }
 
+// ReadTopology reads one topology whose pairs are given, as whoever applies it knows
+// them. One that is not given is refused where all says that they are all pairs;
+// otherwise it stays without addresses.
+func ReadTopology(name string, r io.Reader, pairs []pair.Definition, all bool) (geo.Topology, error) {
+	rd := reader{kinds: []string{kindGeo}, all: all, given: pairs}
+	if err := rd.read(name, r); err != nil {
+		return geo.Topology{}, err
+	}
+	content, err := rd.result()
+	switch {
+	case err != nil:
+		return geo.Topology{}, err
+	case len(content.Topologies) != 1:
+		return geo.Topology{}, Problems{{File: name, Value: strconv.Itoa(len(content.Topologies)) + " topologies", Expected: "one"}}
+	}
+	return content.Topologies[0], nil
+}
+
 func (rd *reader) load(stdin io.Reader, paths []string) (Content, error) {
 	var errs []error
 	for _, path := range paths {
@@ -116,6 +134,7 @@ type reader struct {
 	kinds     []string // that are taken
 	all       bool     // the files have all pairs that topologies may name
 	documents []*decoded
+	given     []pair.Definition // pairs of no file
 }
 
 // decoded is a document and what was found wrong with it. Definition and

@@ -37,6 +37,7 @@ func checkRules(d pair.Definition) []Problem {
 	c.checks(d)
 	c.failover(d.Failover)
 	c.backup(d.Backup)
+	c.sync(d.Sync)
 	return c.problems
 }
 
@@ -90,11 +91,15 @@ func (c *checker) units(u pair.Units) {
 
 func (c *checker) unit(at string, u pair.Unit) {
 	c.name(at+".vm", u.VM, vmName, "a name that Azure takes: letters, digits, '_', '.' and '-', at most 64")
-	c.name(at+".api.secret", u.API.Secret, secretName,
-		"the name of a secret, never the secret itself: letters, digits and '-', starting with a letter")
+	c.api(at+".api", u.API)
 	c.address(at+".address", u.Address)
-	if u.API.TLS.SHA256 != "" && u.API.CAFile != "" {
-		c.refuse(at+".api.caFile", u.API.CAFile, "either tls.sha256 or caFile, because two ways to trust a certificate are one too many")
+}
+
+func (c *checker) api(at string, api pair.API) {
+	c.name(at+".secret", api.Secret, secretName,
+		"the name of a secret, never the secret itself: letters, digits and '-', starting with a letter")
+	if api.TLS.SHA256 != "" && api.CAFile != "" {
+		c.refuse(at+".caFile", api.CAFile, "either tls.sha256 or caFile, because two ways to trust a certificate are one too many")
 	}
 }
 
@@ -190,6 +195,22 @@ const (
 func (c *checker) backup(b pair.BackupPolicy) {
 	if every := time.Duration(b.Every); every > 0 && (every < backupLeast || every > backupMost) {
 		c.refuse("backup.every", b.Every, "a time from 1h to 744h")
+	}
+}
+
+// The least times of the sync policy: settings take seconds to read, and the vendor's
+// own sync has two rounds before a difference counts.
+const (
+	syncLeast  = time.Minute
+	driftLeast = 10 * time.Minute
+)
+
+func (c *checker) sync(s pair.Sync) {
+	if every := time.Duration(s.Every); every < syncLeast {
+		c.refuse("sync.every", s.Every, "a time of 1m or more")
+	}
+	if longest := time.Duration(s.MaxDrift); longest < driftLeast {
+		c.refuse("sync.maxDrift", s.MaxDrift, "a time of 10m or more")
 	}
 }
 

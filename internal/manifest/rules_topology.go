@@ -21,8 +21,12 @@ func (rd *reader) checkTopology(doc *decoded) geo.Topology {
 		topology: doc.topology.WithDefaults(), pairs: make(map[string]pair.Units), all: rd.all,
 		names: make(unique), named: make(unique), units: make(map[netip.Addr]string),
 	}
+	given := rd.given
 	for _, of := range rd.documents {
-		if d := of.definition; d.Name != "" {
+		given = append(given, of.definition)
+	}
+	for _, d := range given {
+		if d.Name != "" {
 			c.pairs[d.Name] = d.Units
 			c.known = append(c.known, d.Name)
 		}
@@ -100,6 +104,10 @@ func (c *topologyChecker) shape(at string, m geo.Member) bool {
 	if m.Name == "" {
 		c.missing(at+".name", "the member's name, which is its cluster's too")
 	}
+	if !alone && m.API != (pair.API{}) {
+		c.refuse(at+".api", m.API.Secret, "no such key, because a pair's file says how its units are reached")
+	}
+	c.api(at+".api", m.API)
 	if alone && m.Active != pair.RoleUnknown {
 		c.refuse(at+".active", m.Active, "no such key, because a standalone unit is always active")
 	}

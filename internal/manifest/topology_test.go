@@ -52,17 +52,17 @@ func mistakesOf(t testing.TB, all bool, contents ...string) string {
 
 func TestTopologyIsReadWithTheAddressesOfItsPairs(t *testing.T) {
 	content, err := manifest.LoadAll(nil, true, written(t, topologyHead+
-		"- { pair: edge, active: slave, nat: { master: 203.0.113.4 } }\n- { name: alone, standalone: 10.0.0.9 }\n", valid)...)
+		"- { pair: edge, active: slave, nat: { master: 203.0.113.4 } }\n- { name: alone, standalone: 10.0.0.9, api: { secret: alone-api } }\n", valid)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	address := netip.MustParseAddr
-	want := []geo.Topology{{Name: "global", Members: []geo.Member{
+	want := []geo.Topology{{Name: "global", Mode: pair.Observe, Members: []geo.Member{
 		{
 			Name: "edge", Pair: "edge", First: address("10.0.0.4"), Second: address("10.0.0.5"), Active: pair.Second,
 			NAT: geo.NAT{First: address("203.0.113.4")},
 		},
-		{Name: "alone", Standalone: address("10.0.0.9")},
+		{Name: "alone", Standalone: address("10.0.0.9"), API: pair.API{Port: 8443, Secret: "alone-api"}},
 	}}}
 	if !reflect.DeepEqual(content.Topologies, want) || len(content.Pairs) != 1 {
 		t.Errorf("got %d pairs and %+v, want %+v", len(content.Pairs), content.Topologies, want)
@@ -160,6 +160,13 @@ func TestTopologyRules(t *testing.T) {
 0.yaml:6: field "members[1].nat": a mapping: expected only first and second in it, because the member is a pair`,
 		},
 		{
+			"only a standalone unit says how it is reached", "- { pair: edge, api: { secret: lm1-api } }\n- { name: a, standalone: 10.0.0.9, api: { port: 443, secret: 'a b', tls: { sha256: " +
+				strings.Repeat("ab", 32) + " }, caFile: ca.pem } }",
+			`0.yaml:5: field "members[0].api": [redacted]: expected no such key, because a pair's file says how its units are reached
+0.yaml:6: field "members[1].api.secret": [redacted]: expected the name of a secret, never the secret itself: letters, digits and '-', starting with a letter
+0.yaml:6: field "members[1].api.caFile": "ca.pem": expected either tls.sha256 or caFile, because two ways to trust a certificate are one too many`,
+		},
+		{
 			"a standalone unit is always active", "- { name: a, standalone: 10.0.0.4, active: first }",
 			`0.yaml:5: field "members[0].active": "first": expected no such key, because a standalone unit is always active`,
 		},
@@ -174,7 +181,7 @@ func TestTopologyRules(t *testing.T) {
 		},
 		{
 			"all mistakes are told together, with what was meant", "- { nam: a, standalone: lm1 }\n- { name: B, standalone: 10.0.0.4, active: third }",
-			`0.yaml:5: field "members[0].nam": unknown key: expected one of name, pair, first, second, standalone, active, nat (did you mean "name"?)
+			`0.yaml:5: field "members[0].nam": unknown key: expected one of name, pair, first, second, standalone, api, active, nat (did you mean "name"?)
 0.yaml:5: field "members[0].standalone": "lm1": expected an IP address such as 10.0.0.4
 0.yaml:6: field "members[1].name": "B": expected text of at most 40 characters that matches ^[a-z][a-z0-9]*(-[a-z0-9]+)*$
 0.yaml:6: field "members[1].active": "third": expected one of first, second`,

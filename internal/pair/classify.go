@@ -1,7 +1,6 @@
 package pair
 
 import (
-	"net/netip"
 	"time"
 )
 
@@ -203,37 +202,6 @@ func learnMeasured(p ProbedSeen, read bool, in *Input, r Role, was ProbedSeen) (
 	default:
 		return p, read
 	}
-}
-
-// misconfigured says what the units' own words about their set-up contradict,
-// empty where nothing. What a unit does not tell contradicts nothing.
-func misconfigured(def *Definition, seen *Observation) string {
-	for _, r := range Roles {
-		u := seen.Unit(r)
-		if u.API.Answer != APIAnswered {
-			continue
-		}
-		rep := &u.API.Report
-		switch {
-		case rep.Role != RoleUnknown && rep.Role != r:
-			return r.String() + " is set up as " + rep.Role.String()
-		case rep.CheckPort != 0 && def.HA.CheckPort != 0 && rep.CheckPort != def.HA.CheckPort:
-			return r.String() + " has another check port"
-		case wrongPartner(rep.Partner, def.Units.Of(r.Other()).Address):
-			return r.String() + " has another partner"
-		}
-	}
-	return ""
-}
-
-// wrongPartner reports whether a partner that is given by address is another
-// one. A host name says nothing to us.
-func wrongPartner(partner string, want netip.Addr) bool {
-	if partner == "" {
-		return false
-	}
-	a, err := netip.ParseAddr(partner)
-	return err == nil && want.IsValid() && a.Unmap() != want.Unmap()
 }
 
 // flapping reports whether what is seen changes too fast to be believed.

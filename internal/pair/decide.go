@@ -43,6 +43,7 @@ type Input struct {
 	Evidence    []Evidence  `json:"evidence,omitempty"` // what events brought since
 	Open        []Intent    `json:"open,omitempty"`     // intents that are not closed yet
 	Spare       bool        `json:"spare,omitempty"`    // the process that looks has time for a backup
+	Compares    bool        `json:"compares,omitempty"` // and to compare settings
 	// Proposal is what the running job wants, by internal/job from the rest of this.
 	Proposal *Proposal `json:"proposal,omitempty"`
 }
@@ -128,6 +129,7 @@ func Decide(in *Input) Decision {
 	}
 	row.act(in, &d, c)
 	d.backUp(in)
+	d.compare(in)
 	d.tidy(in)
 	d.alarm(cmp.Or(row.Topic, row.Name))
 	d.Record.V, d.Record.MinReader = Version, max(MinReader, in.Record.MinReader)
@@ -175,6 +177,7 @@ func (d *Decision) learn(in *Input) {
 	}
 	d.learnLanded(in)
 	d.learnDrift(in.Observation.Drift)
+	d.learnSettings(in)
 	if !unread(&in.Definition, &in.Observation) {
 		f := foreign(&in.Definition, &d.Record, &in.Observation)
 		for _, u := range d.Record.Units {
@@ -220,6 +223,7 @@ func followsFrom(e, cause Evidence) bool {
 // learnOf remembers what the platform said of one unit: its power state while it
 // is silent, and how the load balancer's probe finds it.
 func (d *Decision) learnOf(in *Input, r Role) {
+	d.learnSetUp(in, r)
 	u, seen := &d.Record.Units[r.Index()], in.Observation.Unit(r)
 	switch {
 	case seen.Lives() && u.Power != (PowerSeen{}):
@@ -229,7 +233,7 @@ func (d *Decision) learnOf(in *Input, r Role) {
 	}
 	switch {
 	case seen.API.Rest > 0:
-		u.Refusal, d.Changed = u.Refusal.after(d.At, time.Duration(seen.API.Rest)), true
+		u.Refusal, d.Changed = u.Refusal.After(d.At, time.Duration(seen.API.Rest)), true
 	case seen.API.Answer == APIAnswered && u.Refusal != nil:
 		u.Refusal, d.Changed = nil, true
 	}
@@ -457,6 +461,7 @@ func pull(in *Input, d *Decision, c choice) {
 		d.Record.Prove = nil
 	case c.lever == LeverRepair:
 		d.Record.Wish = nil
+	case c.lever == LeverSetUp || c.lever == LeverSync: // what needs no asking moves nothing
 	case c.lever == LeverStart || c.lever == LeverRestart:
 		u := &d.Record.Units[c.unit.Index()]
 		u.Powered = append(since(u.Powered, d.At, 24*time.Hour), d.At)

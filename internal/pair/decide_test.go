@@ -170,14 +170,21 @@ func everyHold(f Facts, visit func(*Facts)) {
 				mends := f
 				mends.Lever, mends.Permit = LeverRepair, PermitAct
 				visit(&mends)
+				mends.Lever = LeverSetUp
+				visit(&mends)
+			}
+			if hold == HoldStanding { // a job that mends goes on beside the fence
+				goes := f
+				goes.Job = JobFactGoes
+				visit(&goes)
 			}
 		}
 	}
 }
 
 func everyLever(f Facts, visit func(*Facts)) {
-	for bits := range 8 {
-		f.Foreign, f.Refused, f.Unsaved = bits&1 == 1, bits&2 == 2, bits&4 == 4
+	for bits := range 16 {
+		f.Foreign, f.Refused, f.Unsaved, f.Apart = bits&1 == 1, bits&2 == 2, bits&4 == 4, bits&8 == 8
 		for _, job := range jobFacts[1:] { // beside levers a job only has something to say
 			f.Job = job
 			visit(&f)
@@ -200,8 +207,8 @@ func everyLever(f Facts, visit func(*Facts)) {
 						visit(&f)
 						f.Wished = false
 					}
-					if lever == LeverRepair && f.Situation.BothServe() && (permit != PermitAct || obstacle != ObstacleNone) {
-						continue // the fence comes before a repair that would have to wait
+					if (lever == LeverRepair || lever == LeverSetUp) && f.Situation.BothServe() && (permit != PermitAct || obstacle != ObstacleNone) {
+						continue // the fence comes before what would have to wait
 					}
 					visit(&f)
 				}
@@ -215,13 +222,15 @@ func everyLever(f Facts, visit func(*Facts)) {
 func leversOf(s Situation) []Lever {
 	switch s {
 	case BothActive, LinkCut:
-		return []Lever{LeverFence, LeverRepair}
+		return []Lever{LeverFence, LeverSetUp, LeverRepair}
 	case NoneActive:
-		return []Lever{LeverPrefer, LeverUp, LeverStart, LeverRepair}
+		return []Lever{LeverPrefer, LeverUp, LeverStart, LeverSetUp, LeverRepair}
 	case Degraded:
 		return []Lever{LeverStart, LeverRestart, LeverRepair}
 	case Healthy:
-		return []Lever{LeverProve, LeverPrefer, LeverMove, LeverRepair}
+		return []Lever{LeverProve, LeverPrefer, LeverMove, LeverSetUp, LeverSync, LeverRepair}
+	case Misconfigured, Unpolled:
+		return []Lever{LeverSetUp, LeverRepair}
 	default:
 		return []Lever{LeverRepair}
 	}
@@ -291,12 +300,14 @@ func TestTableKeepsThePromises(t *testing.T) {
 			}
 		case "job":
 			goes := f.Job == JobFactGoes && f.Hold == HoldNone || f.Hold == HoldJob && f.Licence
+			beside := f.Job == JobFactGoes && f.Hold == HoldStanding && f.Licence && f.SurvivorServes && f.Situation.BothServe()
+			goes = goes || beside
 			if held || !goes {
 				t.Fatalf("row %s carries a job on, on %+v", row.Name, *f)
 			}
-		case "preference", "up", "start", "restart", "prove", "move", "repair":
+		case "preference", "up", "start", "restart", "prove", "move", "repair", "set up HA", "sync":
 			if f.Hold == HoldStanding { // what may have cut the link is mended beside the fence
-				if held || row.Name != "repair-fenced" || f.Permit != PermitAct || !f.Licence || !f.SurvivorServes || !f.Situation.BothServe() {
+				if held || row.Name != "repair-fenced" && row.Name != "set-up-fenced" || f.Permit != PermitAct || !f.Licence || !f.SurvivorServes || !f.Situation.BothServe() {
 					t.Fatalf("row %s acts beside a fence on %+v", row.Name, *f)
 				}
 				return
@@ -628,11 +639,11 @@ func TestTheReasonNamesEverythingThatCounts(t *testing.T) {
 			in.Record = Decide(in).Record
 			in.Record.Plan.Approved = &Request{By: "alice", At: noon}
 		}, of("fence") + "; the loser is second, lm2; approved by alice"},
-		{"what is set up wrong", Misconfigured, observed(at(CheckServing, Active), told(at(CheckIdle, Standby), Report{CheckPort: 1})), nil, of("misconfigured") + "; second has another check port"},
-		{"also where neither serves", NoneActive, observed(at(CheckIdle, Standby), told(at(CheckIdle, Standby), Report{Role: First})), nil, of("none-active") + "; second is set up as first"},
+		{"what is set up wrong", Misconfigured, observed(at(CheckServing, Active), told(at(CheckIdle, Standby), Report{CheckPort: 1})), nil, of("misconfigured") + "; it is about second, lm2; in the way of set-up: it has not stood for a minute yet, and a person may be at work there; second has check port 1 instead of 8444, seen since 2026-11-22 12:00:00Z"},
+		{"also where neither serves", NoneActive, observed(at(CheckIdle, Standby), told(at(CheckIdle, Standby), Report{Role: First})), nil, of("none-active") + "; it is about second, lm2; in the way of set-up: it has not stood for a minute yet, and a person may be at work there; second has HA mode first instead of second, seen since 2026-11-22 12:00:00Z"},
 		{
 			"also where both serve", BothActive, observed(at(CheckServing, Active), told(at(CheckServing, Active), Report{Partner: "10.0.0.9"})), nil,
-			of("both-active-read") + "; the loser is second, lm2; second has another partner",
+			of("both-active-read") + "; the loser is second, lm2; second has partner 10.0.0.9 instead of 10.0.0.4, seen since 2026-11-22 12:00:00Z",
 		},
 		{"not where it explains nothing", Booting, observed(told(at(CheckServing, Active), Report{CheckPort: 1}), powered(silentUnit(), PowerStarting)), nil, of("booting")},
 		{"a person stopped it", Degraded, halfSilent(PowerStopped), stopped(Second, true), of("degraded") + "; a person stopped second, lm2"},

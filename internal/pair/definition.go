@@ -161,11 +161,6 @@ type Check struct {
 	Expect int    `json:"expect,omitempty" jsonschema:"default=200,minimum=100,maximum=599" jsonschema_description:"Expected HTTP status."`
 }
 
-// Sync says how often settings are compared.
-type Sync struct {
-	Every Duration `json:"every,omitempty" jsonschema:"type=string,default=2m" jsonschema_description:"Time between two comparisons."`
-}
-
 // Failover holds thresholds and consents. Counts are observations in a row, at
 // least Spacing apart, so that a burst of events cannot confirm anything.
 type Failover struct {
@@ -235,6 +230,8 @@ func (d Definition) WithDefaults() Definition {
 	}
 	d.Checks = checks
 	setDefault(&d.Sync.Every, Duration(2*time.Minute))
+	setDefault(&d.Sync.Conflicts, ConflictsActive)
+	setDefault(&d.Sync.MaxDrift, Duration(time.Hour))
 	d.Failover = d.Failover.withDefaults()
 	return d
 }

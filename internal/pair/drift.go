@@ -58,7 +58,8 @@ type Drifted struct {
 // A field that the same principal changes back again and again is a dispute, and
 // no drift.
 type Repair struct {
-	Resource ResourceID `json:"resource"`
+	Resource ResourceID `json:"resource,omitempty"`
+	Unit     Role       `json:"unit,omitempty"` // whose HA set-up it is a field of
 	Field    string     `json:"field"`
 	At       time.Time  `json:"at"`
 	By       string     `json:"by,omitempty"`
@@ -176,14 +177,17 @@ func (d *Decision) repair(in *Input, other choice, s Stance) choice {
 // fence has its own end: where the cause is ours to mend, waiting for that would be
 // waiting for ever.
 func (d *Decision) mends(in *Input, f *Facts) choice {
+	if f.Hold != HoldStanding || !d.Record.Admin[0].Fence() {
+		return choice{}
+	}
 	c := choice{LeverRepair, RoleUnknown, Allowed}
-	if f.Hold != HoldStanding || !d.Record.Admin[0].Fence() || d.Record.Drift == nil {
+	if d.Record.Drift == nil || d.repairObstacle(in, false) != ObstacleNone {
+		c = d.setUp(in, choice{}, f.Stance)
+	}
+	if c.lever == LeverSetUp && d.setUpObstacle(in, false) != ObstacleNone || permit(c, f.Stance, false, false) != PermitAct {
 		return choice{}
 	}
-	if permit(c, f.Stance, false, false) != PermitAct || d.repairObstacle(in, false) != ObstacleNone {
-		return choice{}
-	}
-	f.Lever, f.Permit = LeverRepair, PermitAct
+	f.Lever, f.Permit = c.lever, PermitAct
 	return c
 }
 

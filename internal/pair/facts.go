@@ -197,6 +197,8 @@ type Facts struct {
 
 	// Unsaved: the backups of a unit fail again and again.
 	Unsaved bool `json:"unsaved,omitempty"`
+	// Apart: the settings of both units differ, or were not compared, for too long.
+	Apart bool `json:"apart,omitempty"`
 
 	// Unproved: mode auto waits for the lever proof. It is part of the stance
 	// already, and here for people.
@@ -220,10 +222,14 @@ func facts(in *Input, d *Decision, belief Belief) (Facts, choice) {
 		f.SurvivorServes = rec.Admin[0].Lever == LeverUp || rec.Admin[0].Lever == LeverJob || fresh(seen, rec.Admin[0].Unit.Other())
 		f.Licence = licence(def, rec.Admin[0], f.Stance)
 		f.Unit = rec.Admin[0].Unit
+		if p := proposed(in, rec); p != nil && p.Mends && !p.Yield && f.Hold == HoldStanding && rec.Admin[0].Fence() {
+			f.Job = JobFactGoes
+		}
 		return f, d.mends(in, &f)
 	}
 	f.Refused = refused(&seen.Units[0]) || refused(&seen.Units[1])
 	f.Unsaved = unsaved(def, rec)
+	f.Apart = rec.Settings.Apart(def.Sync, d.At) != ""
 	if f.Job = jobFact(in, rec); f.Job == JobFactGoes {
 		return f, choice{}
 	}
@@ -321,7 +327,7 @@ func Licensed(def *Definition, l Lever, owner string, s Stance) bool {
 		if owner != OwnerTandem && owner != "" {
 			return s >= StanceObserve // a person's wish, in every mode
 		}
-	case LeverNone, LeverPrefer, LeverMove: // the mildest has no policy of its own
+	case LeverNone, LeverPrefer, LeverMove, LeverSetUp, LeverSync: // the mildest has no policy of its own
 	}
 	if owner != OwnerTandem && owner != "" {
 		return s >= StanceRecommend && consent >= Ask

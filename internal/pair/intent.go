@@ -29,15 +29,21 @@ const (
 	IntentConfigure            // write a unit's HA mode and parameters as the pair file says, for a job
 	IntentBackup               // take a backup of a unit and keep it
 	IntentRestore              // put parts of a backup on a unit
+	IntentGEO                  // write GEO lists or clusters of a unit, for a job
+	IntentSetUp                // begin a job that sets up HA on both units as the pair file says
+	IntentCompare              // read the settings of both units and compare them
+	IntentWrite                // write settings to a unit, for a job
+	IntentSync                 // begin a job that makes the settings of both units alike
 )
 
 // IntentKinds lists every kind that a decision may emit.
 var IntentKinds = []IntentKind{
 	IntentFence, IntentRelease, IntentTag, IntentStart, IntentRestart, IntentPrefer, IntentUp, IntentProve, IntentRepair,
-	IntentRaise, IntentDrain, IntentReboot, IntentMove, IntentConfigure, IntentBackup, IntentRestore,
+	IntentRaise, IntentDrain, IntentReboot, IntentMove, IntentConfigure, IntentBackup, IntentRestore, IntentGEO, IntentSetUp,
+	IntentCompare, IntentWrite, IntentSync,
 }
 
-var intentNames = names{"unknown", "fence", "release", "tag", "start", "restart", "prefer", "up", "prove", "repair", "raise", "drain", "reboot", "move", "configure", "backup", "restore"}
+var intentNames = names{"unknown", "fence", "release", "tag", "start", "restart", "prefer", "up", "prove", "repair", "raise", "drain", "reboot", "move", "configure", "backup", "restore", "geo", "set-up", "compare", "write", "sync"}
 
 func (k IntentKind) String() string               { return intentNames.text(uint8(k)) }
 func (k IntentKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
@@ -105,7 +111,8 @@ type Intent struct {
 	Prefer Preference `json:"prefer,omitempty"`
 	Tag    string     `json:"tag,omitempty"`
 	// Resource is what IntentRepair writes, and Step the hash of exactly that
-	// write: where it is another one by then, nothing is written.
+	// write: where it is another one by then, nothing is written. For IntentSetUp it
+	// says what differs.
 	Resource ResourceID `json:"resource,omitempty"`
 	Step     string     `json:"step,omitempty"`
 
@@ -113,6 +120,9 @@ type Intent struct {
 	// that IntentRestore restores, and Parts the sum of its parts.
 	Backup string `json:"backup,omitempty"`
 	Parts  int    `json:"parts,omitempty"`
+
+	// GEO is what IntentGEO writes.
+	GEO *GEOWrite `json:"geo,omitempty"`
 
 	// Job is the id of the job that wants it.
 	Job string `json:"job,omitempty"`
@@ -167,6 +177,18 @@ func (i Intent) String() string {
 		return "preference of " + i.Unit.String() + " is " + i.Prefer.String()
 	case i.Kind == IntentRepair:
 		return "repair " + i.Resource.Kind() + " " + i.Resource.Name()
+	case i.Kind == IntentSetUp:
+		return "set up HA as the pair file says: " + i.Step
+	case i.Kind == IntentCompare:
+		return "compare the settings of both units"
+	case i.Kind == IntentSync:
+		return "make the settings of both units alike: " + i.Step
+	case i.Kind == IntentWrite:
+		return "write settings to " + i.Unit.String()
+	case i.Kind == IntentGEO && i.GEO != nil && i.GEO.Lists:
+		return "GEO lists of " + i.Unit.String()
+	case i.Kind == IntentGEO:
+		return "GEO clusters of " + i.Unit.String()
 	case i.Kind == IntentRestore:
 		return "restore " + PartsText(i.Parts) + " of " + i.Backup + " on " + i.Unit.String()
 	case i.Pool != "":

@@ -90,6 +90,8 @@ type Job struct {
 	Force bool `json:"force,omitempty"`
 	// Drain is how long connections of the old unit may take to end.
 	Drain Duration `json:"drain,omitempty"`
+	// Sync is what a sync of settings carries over.
+	Sync *JobSync `json:"sync,omitempty"`
 
 	State JobState `json:"state"`
 	// Why is the reason of the state, where it needs one: what is asked, what
@@ -116,6 +118,8 @@ type Job struct {
 	// LookedAt is when the job had a turn, to a quarter of a minute. The time that it
 	// gets no turn, as while a person holds the pair, is not the time of its steps.
 	LookedAt time.Time `json:"lookedAt,omitzero"`
+	// GEO is what a job of the kind geo brings about.
+	GEO *GEOWish `json:"geo,omitempty"`
 	// Undo is how far the taking back has come, for a job that is undone.
 	Undo JobStep `json:"undo,omitzero"`
 
@@ -124,6 +128,15 @@ type Job struct {
 	Acknowledged bool `json:"acknowledged,omitempty"`
 
 	Unknown map[string]json.RawMessage `json:"-"`
+}
+
+// JobSync is what a sync of settings carries over.
+type JobSync struct {
+	// Prefer is whose value is taken where both units changed the same thing: first,
+	// second or active. Unset goes by the pair file.
+	Prefer string `json:"prefer,omitempty" jsonschema:"enum=first,enum=second,enum=active" jsonschema_description:"Whose value is taken where both units changed the same thing. Unset goes by the pair file."`
+	// Only are the classes that are written; all where there are none.
+	Only []string `json:"only,omitempty" jsonschema_description:"The classes of settings that are written, by their names in docs/settings.md. Unset is all."`
 }
 
 // JobWord is what a person said about a job.
@@ -215,6 +228,10 @@ func (j *Job) Running() bool { return j != nil && !j.State.Ended() }
 func (j *Job) Clone() *Job {
 	c := *j
 	c.Steps = slices.Clone(j.Steps)
+	if j.GEO != nil {
+		geo := *j.GEO
+		c.GEO = &geo
+	}
 	return &c
 }
 
@@ -259,6 +276,11 @@ type Proposal struct {
 	// Inspect wants both units asked what they have, and the pair file's checks made
 	// on this one, also where it answers on its check port to nobody.
 	Inspect Role `json:"inspect,omitempty"`
+	// Mends: what the job writes may be why both units answer 200, so that it goes on
+	// beside a fence.
+	Mends bool `json:"mends,omitempty"`
+	// GEO wants a unit asked what it holds of GEO.
+	GEO Role `json:"geo,omitempty"`
 	// Lasts: the job is not over where the table takes its admin states back. They
 	// keep out a unit that serves nobody, so that it is safe without them for a while.
 	Lasts bool `json:"lasts,omitempty"`

@@ -22,12 +22,14 @@ const (
 	LeverRepair        // write load balancer, security group and interfaces as the pair file says
 	LeverJob           // what a job's step wants
 	LeverMove          // begin a job that moves the active state, drained
+	LeverSetUp         // begin a job that sets up HA as the pair file says
+	LeverSync          // begin a job that makes the settings of both units alike
 )
 
 // Levers lists every lever.
-var Levers = []Lever{LeverNone, LeverFence, LeverPrefer, LeverUp, LeverStart, LeverRestart, LeverProve, LeverRepair, LeverJob, LeverMove}
+var Levers = []Lever{LeverNone, LeverFence, LeverPrefer, LeverUp, LeverStart, LeverRestart, LeverProve, LeverRepair, LeverJob, LeverMove, LeverSetUp, LeverSync}
 
-var leverNames = names{"none", "fence", "prefer", "up", "start", "restart", "prove", "repair", "job", "move"}
+var leverNames = names{"none", "fence", "prefer", "up", "start", "restart", "prove", "repair", "job", "move", "set-up", "sync"}
 
 func (l Lever) String() string               { return leverNames.text(uint8(l)) }
 func (l Lever) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
@@ -82,16 +84,18 @@ const (
 	ObstacleRefusal              // what the pair file asks for cannot be had
 	ObstacleMoved                // the world is not any more what a person saw
 	ObstacleLying                // the survivor fails a check that the loser passes
+	ObstacleFailed               // the last job failed, and nobody has taken note
+	ObstacleUnequal              // the settings of both units differ
 )
 
 var obstacles = []Obstacle{
 	ObstacleNone, ObstacleUnderWay, ObstacleUnread, ObstacleForeign, ObstacleNoLoser, ObstacleUnreachable, ObstaclePreference,
-	ObstacleUnproved, ObstacleHoldDown, ObstacleBlocked, ObstacleDispute, ObstacleRefusal, ObstacleMoved, ObstacleLying,
+	ObstacleUnproved, ObstacleHoldDown, ObstacleBlocked, ObstacleDispute, ObstacleRefusal, ObstacleMoved, ObstacleLying, ObstacleFailed, ObstacleUnequal,
 }
 
 var obstacleNames = names{
 	"none", "under way", "balancers unread", "foreign admin state", "no loser", "survivor unreachable", "preference",
-	"unproved", "hold-down", "blocked", "dispute", "refusal", "moved", "survivor lies",
+	"unproved", "hold-down", "blocked", "dispute", "refusal", "moved", "survivor lies", "job failed", "settings differ",
 }
 
 func (o Obstacle) String() string               { return obstacleNames.text(uint8(o)) }
@@ -122,7 +126,7 @@ type choice struct {
 
 // chooseLever picks the one lever that fits the situation, the mildest first.
 func chooseLever(in *Input, d *Decision, s Stance) choice {
-	return d.repair(in, chooseForSituation(in, d), s)
+	return d.repair(in, d.setUp(in, chooseForSituation(in, d), s), s)
 }
 
 func chooseForSituation(in *Input, d *Decision) choice {
@@ -140,6 +144,8 @@ func chooseForSituation(in *Input, d *Decision) choice {
 		return choice{LeverMove, servingAlone(&in.Observation).Other(), Allowed}
 	case d.Record.Prove != nil:
 		return choice{LeverProve, servingAlone(&in.Observation).Other(), Allowed}
+	case d.syncs(in):
+		return choice{LeverSync, RoleUnknown, Allowed}
 	case preferenceDiffers(&in.Observation, def.HA.UnitPreference()):
 		return choice{LeverPrefer, RoleUnknown, Allowed}
 	case def.HA.Failback == FailbackManaged && def.HA.Preferred == PreferFirst && servingAlone(&in.Observation) == Second && !threatened(&d.Record, First) && !moveFailed(&d.Record):
@@ -312,6 +318,10 @@ func obstacle(c choice, in *Input, d *Decision, p Proof, approved bool) Obstacle
 		return proveObstacle(def, rec, seen, c.unit)
 	case LeverRepair:
 		return d.repairObstacle(in, approved)
+	case LeverSetUp:
+		return d.setUpObstacle(in, approved)
+	case LeverSync:
+		return ObstacleNone // or it was not chosen
 	case LeverJob: // a job's proposal is not a choice of the table
 	case LeverMove:
 		o = moveObstacle(in, d, c.unit)
@@ -482,8 +492,8 @@ func proveObstacle(def *Definition, rec *Record, seen *Observation, standby Role
 
 // moveObstacle keeps a move of our own apart from everything else: nobody else is at
 // work at the load balancer, and what is seen has stood for the hold-down, which
-// begins again when the platform says something about the target. Announced trouble
-// does not wait for that. Whether the target is fit is the job's to prove.
+// begins again when the platform says something about the target, and the settings of
+// both are alike, as far as they were compared. Announced trouble does not wait for that. Whether the target is fit is the job's to prove.
 func moveObstacle(in *Input, d *Decision, target Role) Obstacle {
 	steady := d.Record.Since
 	if said := d.Record.Units[target.Index()].Platform.At; said.After(steady) {
@@ -498,6 +508,8 @@ func moveObstacle(in *Input, d *Decision, target Role) Obstacle {
 		return ObstacleForeign
 	case !threatened(&d.Record, target.Other()) && d.At.Sub(steady) < time.Duration(in.Definition.Failover.HoldDown):
 		return ObstacleHoldDown
+	case !threatened(&d.Record, target.Other()) && d.Record.Settings != nil && d.Record.Settings.Found.Differences() > 0:
+		return ObstacleUnequal
 	default:
 		return ObstacleNone
 	}
@@ -544,6 +556,10 @@ func intentsOf(c choice, in *Input, d *Decision) []Intent {
 		return []Intent{{Kind: IntentStart, Unit: c.unit}}
 	case LeverMove:
 		return []Intent{{Kind: IntentMove, Unit: c.unit}}
+	case LeverSync:
+		return []Intent{{Kind: IntentSync, Step: d.Record.Settings.Found.String()}}
+	case LeverSetUp:
+		return []Intent{{Kind: IntentSetUp, Unit: c.unit, Step: d.Record.setUpStep()}}
 	case LeverRestart:
 		return []Intent{{Kind: IntentRestart, Unit: c.unit, Deadline: d.At.Add(RestartWithin)}}
 	case LeverRepair:

@@ -274,7 +274,7 @@ func TestThePreferenceIsSetToWhatItMustBe(t *testing.T) {
 		{"two that know it already are not told", func(in *Input) { in.Observation.Units[1].API.Report.Preferred = PreferFirst }, "none-active", LeverNone, RoleUnknown},
 		{"a first that is silent would not hear it", func(in *Input) { in.Observation.Units[0] = silentUnit() }, "none-active", LeverNone, RoleUnknown},
 		{"it is a move, which hold-down stops", func(in *Input) { in.Record.Moves = []time.Time{noon.Add(-time.Minute)} }, "preference-held", LeverPrefer, RoleUnknown},
-		{"where the cause is another, no lever mends it", func(in *Input) { in.Observation.Units[1].API.Report.CheckPort = 1 }, "none-active", LeverNone, RoleUnknown},
+		{"where the cause is their set-up, that is mended instead", func(in *Input) { in.Observation.Units[1].API.Report.CheckPort = 1 }, "none-active", LeverSetUp, Second},
 	})
 }
 

@@ -36,6 +36,8 @@ type UnitSeen struct {
 	Flows   FlowsSeen   `json:"flows,omitzero"`
 	// Inventory is asked for by a job that takes in a new unit, and by nobody else.
 	Inventory InventorySeen `json:"inventory,omitzero"`
+	// GEO is asked for by a job that brings it about, and by nobody else.
+	GEO *GEOSeen `json:"geo,omitempty"`
 }
 
 // InventorySeen is what a unit says that it has; At is zero where it was not asked

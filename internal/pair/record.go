@@ -65,6 +65,9 @@ type Record struct {
 	Repairs []Repair `json:"repairs,omitempty"`
 	// Job is the pair's only job, or the last one that ended.
 	Job *Job `json:"job,omitempty"`
+	// Settings is how alike the settings of both units are; nil where they were never
+	// compared.
+	Settings *SettingsRecord `json:"settings,omitempty"`
 	// BackUp is a person's wish to have a backup taken now, and Restore to have one put
 	// on a unit.
 	BackUp  *BackupWish  `json:"backUp,omitempty"`
@@ -100,6 +103,9 @@ type UnitRecord struct {
 	// Powered are the times of the last day at which we started or restarted
 	// the VM.
 	Powered []time.Time `json:"powered,omitempty"`
+	// SetUp is what the unit says of its HA set-up and the pair file says otherwise;
+	// nil where nothing.
+	SetUp *HADrift `json:"setUp,omitempty"`
 	// Backup is how the unit's backups stand, and Restored what was put on it last;
 	// nil where there was none.
 	Backup   *UnitBackup `json:"backup,omitempty"`
@@ -122,11 +128,11 @@ func (r *Refusal) In(now time.Time) bool {
 	return r != nil && now.Before(r.Until) && !r.Until.After(now.Add(refusalMost+bootSkew))
 }
 
-// after is the refusal that follows on r when credentials were refused once more:
+// After is the refusal that follows on r when credentials were refused once more:
 // they rest thirty times as long as before, and a day at most. Where they rest
 // already, two processes were refused in the same moment; that was a second failed
 // login, and a third may lock the account.
-func (r *Refusal) after(now time.Time, rest time.Duration) *Refusal {
+func (r *Refusal) After(now time.Time, rest time.Duration) *Refusal {
 	if r != nil {
 		rest = min(max(rest, 30*time.Duration(r.Rest)), refusalMost)
 	}

@@ -34,7 +34,7 @@ type Row struct {
 // meaning: taking back what we set comes before everything, then a person's
 // word, then what is not yet believed, then the situations that no lever helps,
 // then the levers, then what is left to say. The last row always applies.
-var rows = slices.Concat(holdRows, stanceRows, jobRows, wishRows, doubtRows, repairRows, explainRows, fenceRows, leverRows, restRows)
+var rows = slices.Concat(holdRows, stanceRows, jobRows, wishRows, doubtRows, repairRows, setUpRows, explainRows, fenceRows, leverRows, restRows)
 
 const repairLink = "Repair the link between the units: TCP on the check port must pass both ways."
 
@@ -214,6 +214,20 @@ var holdRows = []Row{
 		Why:    "both units answer 200 and the loser is held Down; what the load balancer needs differs from the pair file, which may be why the link is cut: it is written as the file says",
 	},
 	{
+		Name: "job-fenced", Acts: "job", Topic: "fence", Alarm: AlarmWarning, Next: LookAgain,
+		Person: "Watch it with tandem jobs watch; the fence goes when the units see each other again.",
+		when:   func(f *Facts) bool { return f.Hold == HoldStanding && f.Job == JobFactGoes },
+		act:    advance,
+		Why:    "both units answer 200 and the loser is held Down; a job sets up what may be why",
+	},
+	{
+		Name: "set-up-fenced", Acts: "set up HA", Topic: "fence", Alarm: AlarmWarning, Next: LookAgain,
+		Person: "Watch it with tandem jobs watch; the fence goes when the units see each other again.",
+		when:   func(f *Facts) bool { return f.Hold == HoldStanding && f.Lever == LeverSetUp },
+		act:    pull,
+		Why:    "both units answer 200 and the loser is held Down; one is not set up as the pair file says, which may be why: a job begins that sets it up",
+	},
+	{
 		Name: "fence-stands", Acts: "wait", Topic: "fence", Alarm: AlarmWarning, Next: LookAgain,
 		Person: repairLink,
 		when:   func(f *Facts) bool { return f.Hold != HoldNone },
@@ -342,18 +356,48 @@ var repairRows = []Row{
 	},
 }
 
+// setUpRows are for units whose HA set-up is not what the pair file says. They come
+// before the situations that follow from it.
+var setUpRows = []Row{
+	{
+		Name: "set-up-disputed", Acts: "plan", Alarm: AlarmUrgent,
+		Person: "Agree with who changes it back at the unit. Then change the pair file, or approve the plan.",
+		when:   func(f *Facts) bool { return f.Lever == LeverSetUp && f.Obstacle == ObstacleDispute },
+		act:    plan,
+		Why:    "somebody changes back at a unit what we set, so it is not set again without a person",
+	},
+	{
+		Name: "set-up-planned", Acts: "plan", Alarm: AlarmUrgent,
+		Person: "Approve the plan with tandem approve (a unit with another HA mode is rebooted then), or run tandem configure, or change the pair file.",
+		when: func(f *Facts) bool {
+			return f.Lever == LeverSetUp && f.Permit == PermitAsk && f.Obstacle == ObstacleNone
+		},
+		act: plan,
+		Why: "a unit is not set up as the pair file says; the job that sets it up is planned and waits for a person",
+	},
+	{
+		Name: "set-up", Acts: "set up HA", Alarm: AlarmNotice, Next: LookAgain,
+		Person: "Watch it with tandem jobs watch.",
+		when: func(f *Facts) bool {
+			return f.Lever == LeverSetUp && f.Permit == PermitAct && f.Obstacle == ObstacleNone
+		},
+		act: pull,
+		Why: "a unit is not set up as the pair file says: a job begins that sets it up",
+	},
+}
+
 // explainRows are the situations in which no lever of ours helps.
 var explainRows = []Row{
 	{
 		Name: "unconfigured", Acts: "explain", Alarm: AlarmWarning,
-		Person: "Set up HA on both units (HA mode, partner, check port) and reboot them.",
+		Person: "Run tandem configure, or tandem replace for a unit that was built anew; or set up HA on both units yourself (HA mode, partner, check port) and reboot them.",
 		when:   func(f *Facts) bool { return f.Situation == Unconfigured },
 		act:    explainOnly,
 		Why:    "a unit says that HA is not configured",
 	},
 	{
 		Name: "misconfigured", Acts: "explain", Alarm: AlarmUrgent,
-		Person: "Set HA mode, check port and partner as the pair file says (the partner is always the other unit), and reboot the unit.",
+		Person: "Run tandem configure, or set HA mode, check port and partner as the pair file says (the partner is always the other unit), and reboot a unit whose mode changed.",
 		when:   func(f *Facts) bool { return f.Situation == Misconfigured },
 		act:    explainOnly,
 		Why:    "both units live, but one is set up otherwise than the pair file says, so HA does not work",
@@ -548,6 +592,26 @@ var leverRows = slices.Concat(
 	}),
 	[]Row{
 		{
+			Name: "sync-planned", Acts: "plan", Alarm: AlarmNotice,
+			Person: "Look at tandem drift; tandem approve begins exactly that, tandem sync does too.",
+			when: func(f *Facts) bool {
+				return f.Lever == LeverSync && f.Permit == PermitAsk && f.Obstacle == ObstacleNone
+			},
+			act: plan,
+			Why: "one unit serves and the other stands by, but the settings of both differ and the units' own sync does not mend that; a sync is planned and waits for a person",
+		},
+		{
+			Name: "sync", Acts: "sync", Alarm: AlarmNotice, Next: LookAgain,
+			Person: "Watch that it succeeds: tandem jobs watch.",
+			when: func(f *Facts) bool {
+				return f.Lever == LeverSync && f.Permit == PermitAct && f.Obstacle == ObstacleNone
+			},
+			act: pull,
+			Why: "one unit serves and the other stands by, but the settings of both differ and the units' own sync does not mend that: a job begins that makes them alike",
+		},
+	},
+	[]Row{
+		{
 			Name: "prove-refused", Acts: "explain", Alarm: AlarmWarning,
 			Person: "See that the pair is healthy, that no admin state stands on its units and that both are in every pool; then run tandem prove again.",
 			when:   func(f *Facts) bool { return f.Lever == LeverProve && f.Obstacle != ObstacleNone },
@@ -631,6 +695,13 @@ var restRows = []Row{
 		Why:    "what the load balancer needs differs from the pair file; in mode observe we only say so",
 	},
 	{
+		Name: "set-up-drift", Acts: "explain", Alarm: AlarmWarning,
+		Person: "Run tandem configure, or change the pair file; what keeps Tandem from it is named with the reason.",
+		when:   func(f *Facts) bool { return f.Lever == LeverSetUp },
+		act:    explainOnly,
+		Why:    "one unit serves and the other stands by, but one is not set up as the pair file says, and it is not set up now",
+	},
+	{
 		Name: "job-asks", Acts: "explain", Alarm: AlarmWarning,
 		Person: "Look at tandem jobs: approve what it announces, or cancel it.",
 		when:   func(f *Facts) bool { return f.Job == JobFactAsks },
@@ -664,6 +735,13 @@ var restRows = []Row{
 		when:   func(f *Facts) bool { return f.Unsaved },
 		act:    explainOnly,
 		Why:    "one unit serves and the other stands by, but the backups of a unit failed several times in a row",
+	},
+	{
+		Name: "settings-differ", Acts: "explain", Alarm: AlarmWarning,
+		Person: "Look at tandem drift for what differs, and at tandem conflicts for what waits for you; tandem sync carries the rest over. Where the settings could not be compared, the reason says why.",
+		when:   func(f *Facts) bool { return f.Apart },
+		act:    explainOnly,
+		Why:    "one unit serves and the other stands by, but the settings of both were not alike, or not compared, for longer than sync.maxDrift",
 	},
 	{
 		Name: "healthy", Acts: "nothing", Alarm: AlarmNone,
@@ -725,9 +803,15 @@ func why(row *Row, in *Input, d *Decision) string {
 		words += "; " + j.words()
 	}
 	for _, i := range d.Intents {
-		if i.Kind == IntentBackup && i.Job == "" {
+		switch {
+		case i.Kind == IntentBackup && i.Job == "":
 			words += "; a backup of " + i.Unit.String() + " is taken for " + i.By
+		case i.Kind == IntentCompare && i.Job == "":
+			words += "; the settings of both units are compared"
 		}
+	}
+	if f.Apart {
+		words += "; " + d.Record.Settings.Apart(in.Definition.Sync, d.At)
 	}
 	for _, r := range Roles {
 		if b := d.Record.Units[r.Index()].Backup; f.Unsaved && b != nil && b.Failures > 0 {
@@ -737,9 +821,10 @@ func why(row *Row, in *Input, d *Decision) string {
 	if f.Approved {
 		words += "; approved by " + approvedBy(in)
 	}
-	if f.Situation == Misconfigured || f.Situation == NoneActive || f.Situation.BothServe() {
-		if wrong := misconfigured(&in.Definition, &in.Observation); wrong != "" {
-			words += "; " + wrong
+	for _, r := range Roles {
+		wrong := d.Record.Units[r.Index()].SetUp
+		if wrong != nil && (f.Lever == LeverSetUp || f.Situation == Misconfigured || f.Situation == NoneActive || f.Situation.BothServe()) {
+			words += "; " + r.String() + " has " + wrong.Words()
 		}
 	}
 	for _, r := range Roles {
@@ -765,6 +850,14 @@ func obstacleWord(f *Facts) string {
 	if f.Lever == LeverRepair && f.Obstacle == ObstacleHoldDown {
 		return "it has not stood for a minute yet, and deployments pass through what nobody wants; or the last repair failed a moment ago"
 	}
+	switch {
+	case f.Lever == LeverSetUp && f.Obstacle == ObstacleHoldDown:
+		return "it has not stood for a minute yet, and a person may be at work there"
+	case f.Lever == LeverSetUp && f.Obstacle == ObstacleUnproved:
+		return "not both units' APIs answer"
+	case f.Lever == LeverSetUp && f.Obstacle == ObstacleRefusal:
+		return "what the load balancer needs differs from the pair file too (tandem plan), so that the pair file may be what is wrong"
+	}
 	return obstacleWords[f.Obstacle]
 }
 
@@ -781,6 +874,8 @@ var obstacleWords = map[Obstacle]string{
 	ObstacleDispute:     "somebody changes back what we repair",
 	ObstacleRefusal:     "what the pair file asks for cannot be had",
 	ObstacleMoved:       "the world is not any more what the plan was made on",
+	ObstacleFailed:      "the last job failed or was cancelled; a person must look (tandem ack)",
+	ObstacleUnequal:     "the settings of both units differ (tandem drift)",
 	ObstacleLying:       "the unit that would stay fails a check that the other one passes",
 }
 

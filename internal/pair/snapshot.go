@@ -98,6 +98,8 @@ type Asked struct {
 	// Backup is the one that is to be restored, and Parts are the words for its parts.
 	Backup string `json:"backup,omitempty"`
 	Parts  string `json:"parts,omitempty"`
+	// Setting is what a person chose a unit's state of, with both states.
+	Setting string `json:"setting,omitempty"`
 }
 
 // Entry is one row of a pair's journal; its kind tells what its body is.
@@ -113,7 +115,9 @@ type Message struct {
 	V     int      `json:"v"`
 	Kind  string   `json:"kind"` // "wake"
 	Pairs []string `json:"pairs,omitempty"`
-	Cause Cause    `json:"cause,omitzero"`
+	// Topologies are GEO topologies that shall be looked at.
+	Topologies []string `json:"topologies,omitempty"`
+	Cause      Cause    `json:"cause,omitzero"`
 	// Job is the id of the job that the message carries on.
 	Job string `json:"job,omitempty"`
 	// Attempt counts how often this message was put back after a passing

@@ -60,7 +60,7 @@ func openAzure(t *testing.T, transport policy.Transporter) *Store {
 	s.prefix = fmt.Sprintf("t%dx%d", time.Now().UnixNano(), prefixes.Add(1))
 	tables := s.backend.(*azure).tables
 	t.Cleanup(func() {
-		for _, table := range []string{tablePairs, tableJournal, tableIndex, tableOnce} {
+		for _, table := range []string{tablePairs, tableJournal, tableIndex, tableOnce, tableSettings, tableGeo} {
 			_, _ = tables.DeleteTable(context.Background(), s.prefix+table, nil) // most were never made
 		}
 	})

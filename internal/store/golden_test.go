@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"tandem/internal/geo"
 	"tandem/internal/pair"
 )
 
@@ -53,6 +54,13 @@ func goldenRecord(d pair.Definition) pair.Record {
 		Plan: &pair.Plan{
 			Hash: "abc", Decision: pair.ID("edge-weu", 2, 0), Row: "both active", Intents: []pair.Intent{goldenIntent()},
 			Reason: "both answer 200", At: noon,
+		},
+		Settings: &pair.SettingsRecord{
+			Base: "base-0123456789ab", Comparison: "comparison-0123456789ab", Marks: [2]time.Time{noon, noon.Add(time.Second)}, ComparedAt: noon,
+			Found: pair.SettingsFound{ToFirst: 1, Conflicts: 2}, Since: noon.Add(-time.Hour), Settles: noon, Standby: [2]pair.StandbyWrites{pair.StandbyUntried, pair.StandbyForgets},
+			Chosen: []pair.SettingsChoice{{ID: "0123456789ab", Unit: pair.Second, By: "ann", At: noon}},
+			Work:   &pair.SettingsWork{Job: pair.ID("edge-weu", 2, 1), Plan: "comparison-0123456789ab", At: noon, Active: pair.First, Total: [2]int{3, 0}, Next: [2]int{1, 0}},
+			Past:   []pair.SettingsPast{{Comparison: "comparison-ba9876543210", At: noon}},
 		},
 		Pause: &pair.Pause{Owner: "ann", Reason: "größere Arbeiten <1h>", Until: noon.Add(time.Hour)},
 	}
@@ -98,8 +106,14 @@ func writeGolden(t *testing.T) (*Embedded, *Store) {
 	if err := s.SetStop(t.Context(), goldenStop(), word("ann", 0)); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := s.PutTopology(t.Context(), geo.Snapshot{Record: topologyRecord("global", 2)}); err != nil {
+		t.Fatal(err)
+	}
 	define(t, s, definition("gone", 8))
 	if err := s.Delete(t.Context(), "gone"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.PutDocument(t.Context(), "edge-weu", "base-0123456789ab", []byte(`{"classes":{}}`)); err != nil {
 		t.Fatal(err)
 	}
 	writeGoldenBrakes(t, s)
@@ -292,5 +306,10 @@ func TestTheGoldenRowsOfRelease1AreRead(t *testing.T) {
 	if got := define(t, s, definition("gone", 8)).Record.Epoch; got != 2 {
 		t.Errorf("got epoch %d after the tombstone, want 2", got)
 	}
+	top, err := s.Topology(ctx, "global")
+	if err != nil {
+		t.Fatal(err)
+	}
+	diff(t, top.Record, topologyRecord("global", 2))
 	readGoldenBrakes(t, s)
 }

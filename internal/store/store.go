@@ -40,6 +40,9 @@ const (
 	tableJournal = "journal" // partition: pair; rows: entries, newest first
 	tableIndex   = "index"   // one partition of rows: pairs with their due time, claims on VMs, resources; and one for each kind of brake
 	tableOnce    = "once"    // partition: scope; rows: idempotency keys
+	tableGeo     = "geo"     // one partition of rows: GEO topologies with their due time
+	// partition: pair; rows: heads of documents; and a partition for the parts of each
+	tableSettings = "settings"
 )
 
 // tablePrefix is what the names of all tables begin with (DESIGN section 6).

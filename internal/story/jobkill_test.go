@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 
 	"tandem"
+	"tandem/internal/geo"
 	"tandem/internal/lab"
 	"tandem/internal/pair"
 	"tandem/internal/store"
@@ -45,6 +46,37 @@ steps:
   - { at: 3m20s,  do: license-unit, unit: first }
   - { at: 3m30s,  do: restore-unit, unit: first, state: all }
   - { at: 16m30s, expect: { serving: lm2, situation: healthy, alarm: preference-held, job: done, down: [], unserved: { lm1: 16m } } }
+`},
+	{"geo", `
+for: 13m
+pair: { ha.standbyForwards: yes }
+options: { standby-forwards: "yes" }
+geo: { standalones: 1 }
+steps:
+  - { at: 1m,     do: geo-apply, set: { mode: auto } }
+  - { at: 11m,    expect: { topology: done, topologyAlarms: [], clusters: { edge-weu: [ edge-weu, sa1 ], sa1: [ edge-weu, sa1 ] }, partners: { edge-weu: [ sa1 ], sa1: [ edge-weu ] } } }
+  - { at: 11m,    do: geo-serve, unit: sa1 }
+  - { at: 12m30s, expect: { serving: lm2, situation: healthy, alarm: preference-held, job: done, down: [], answers: { edge-weu: [ edge-weu, sa1 ], sa1: [ edge-weu, sa1 ] } } }
+`},
+	{"restore", `
+for: 19m
+boot: 1m
+pair: { failover.start: never, backup.every: 1h }
+steps:
+  - { at: 1m30s,  do: deallocate, unit: second }
+  - { at: 3m,     do: replace-unit, unit: second }
+  - { at: 4m,     do: replace, state: second }
+  - { at: 6m,     do: start, unit: second }
+  - { at: 9m,     do: license-unit, unit: second }
+  - { at: 9m30s,  do: pin, unit: second }
+  - { at: 11m,    do: restore, state: second }
+  - { at: 18m30s, expect: { serving: lm1, situation: healthy, alarm: none, job: done, down: [], unserved: { lm2: 18m } } }
+`},
+	{"set-up-by-itself", `
+for: 9m
+steps:
+  - { at: 1m,     do: configure, unit: second, set: { hcp: 8445 } }
+  - { at: 8m30s,  expect: { serving: lm1, situation: healthy, alarm: none, job: done, down: [] } }
 `},
 }
 
@@ -81,6 +113,7 @@ type morgue struct {
 	mu     sync.Mutex // guards what follows; never held across a wait
 	writes int
 	seen   map[string]pair.IntentState // of the job's intents
+	geo    geo.Record                  // the story's topology, as it was before
 	deaths []death                     // around the effects of the job
 }
 
@@ -109,7 +142,8 @@ func (m *morgue) stand(ctx context.Context, write bool, do func() error) error {
 	return err
 }
 
-// note compares the job's intents with those before the write.
+// note compares the job's intents with those before the write, and the steps of the
+// story's topology: its epoch rises when some begin.
 func (m *morgue) note(n int) {
 	snap, err := m.look.Load(context.Background(), pairName)
 	if err != nil || snap.Record.Job == nil {
@@ -119,9 +153,12 @@ func (m *morgue) note(n int) {
 	for _, i := range snap.Intents {
 		now[i.ID] = i.State
 	}
+	topology, _ := m.look.Topology(context.Background(), topologyName) // the zero value where there is none
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	begins, closes := false, false
+	begins := topology.Record.Epoch != m.geo.Epoch
+	closes := len(topology.Record.Run.Steps) != len(m.geo.Run.Steps)
+	m.geo = topology.Record
 	for id, state := range now {
 		begins = begins || state == pair.IntentBegun && m.seen[id] != pair.IntentBegun
 	}
@@ -159,6 +196,7 @@ func dying(t *testing.T, sc lab.Scenario, dies death) (deaths []death, failures 
 			Seed:     1,
 			Believed: record(func(r pair.Record) string { return r.Situation.String() }),
 			Job:      record(func(r pair.Record) string { return r.Job.State.String() }),
+			Topology: topologyOf(ctx, look),
 			Alarmed: record(func(r pair.Record) string {
 				if r.Alarm == nil {
 					return "none"

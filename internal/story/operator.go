@@ -128,6 +128,12 @@ func (o *operator) command(ctx context.Context, verb string, st lab.Step) error 
 		return o.restore(ctx, st)
 	case "replace":
 		return o.job(ctx, "replace", st)
+	case "geo-apply", "geo-cancel":
+		return o.topology(ctx, st)
+	case "sync":
+		return o.sync(ctx, st)
+	case "choose":
+		return o.choose(ctx, st)
 	case "consent":
 		return o.sayJob(ctx, pair.JobApprove, st.Unit)
 	case "cancel":
@@ -211,6 +217,39 @@ func (o *operator) restore(ctx context.Context, st lab.Step) error {
 		}
 	}
 	return fmt.Errorf("no backup of %s is kept", st.State)
+}
+
+// sync starts the job that makes settings alike.
+func (o *operator) sync(ctx context.Context, st lab.Step) error {
+	start := api.JobStart{Kind: "sync", By: lab.Person.Name, Reason: "story"}
+	if st.State != "" {
+		start.Sync = &pair.JobSync{Prefer: st.State}
+	}
+	_, err := o.api.StartJob(ctx, st.Unit, start, "", false)
+	return err
+}
+
+// choose takes a unit's state for all that waits for a person.
+func (o *operator) choose(ctx context.Context, st lab.Step) error {
+	var ask api.ChooseAsk
+	if err := ask.Unit.UnmarshalText([]byte(st.State)); err != nil {
+		return err
+	}
+	found, err := o.api.Settings(ctx, st.Unit)
+	if err != nil {
+		return err
+	}
+	ask.By, ask.Reason = lab.Person.Name, "story"
+	for _, d := range found.Differences {
+		if d.State != "conflict" && d.State != "ask" {
+			continue
+		}
+		ask.ID = d.ID
+		if _, err := o.api.Choose(ctx, st.Unit, ask, false); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sayJob says a word about the job that the server shows now.

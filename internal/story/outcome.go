@@ -18,12 +18,15 @@ type Outcome struct {
 	Passed   bool   `json:"passed"`
 	// OutageSeconds is how long the client was not served, and SplitSeconds how
 	// long both units served it, with Tandem and with the load balancer alone.
-	OutageSeconds Compared   `json:"outageSeconds"`
-	SplitSeconds  Compared   `json:"splitSeconds"`
-	Writes        int        `json:"writes"` // to Resource Manager
-	Failures      []string   `json:"failures,omitempty"`
-	Timeline      []Moment   `json:"timeline"`
-	Decisions     []Decision `json:"decisions"`
+	OutageSeconds Compared `json:"outageSeconds"`
+	SplitSeconds  Compared `json:"splitSeconds"`
+	// WrongAnswerSeconds is how long a GEO member answered wrongly, or served and did
+	// not answer, where the story has GEO.
+	WrongAnswerSeconds *Compared  `json:"wrongAnswerSeconds,omitempty"`
+	Writes             int        `json:"writes"` // to Resource Manager
+	Failures           []string   `json:"failures,omitempty"`
+	Timeline           []Moment   `json:"timeline"`
+	Decisions          []Decision `json:"decisions"`
 	// Entries is the pair's journal, newest first, where it was asked for.
 	Entries []pair.Entry `json:"entries,omitempty"`
 }
@@ -98,6 +101,9 @@ func judge(sc lab.Scenario, o *Outcome, with, without lab.Outage, events []strin
 	if without.Total < e.Outage.AloneAtLeast {
 		o.fail("outage with the load balancer alone %v, expected at least %v", without.Total, e.Outage.AloneAtLeast)
 	}
+	if sc.GEO != nil {
+		judgeGEO(e.GEO, o, with.Resolved, without.Resolved)
+	}
 	if e.Split > 0 {
 		limit("both units served with Tandem for", with.Split, e.Split)
 	}
@@ -129,6 +135,20 @@ func judge(sc lab.Scenario, o *Outcome, with, without lab.Outage, events []strin
 	}
 	if e.Stored != nil && len(rows) > *e.Stored {
 		o.fail("%d decisions stored, expected at most %d: %v", len(rows), *e.Stored, rows)
+	}
+}
+
+// judgeGEO compares what the resolver measured with what the story expects.
+func judgeGEO(e lab.ExpectGEO, o *Outcome, with, without lab.Resolved) {
+	o.WrongAnswerSeconds = &Compared{Tandem: with.Wrong.Seconds(), LoadBalancerOnly: without.Wrong.Seconds()}
+	if with.Wrong > e.WrongAnswers {
+		o.fail("wrong GEO answers with Tandem for %v, expected at most %v", with.Wrong, e.WrongAnswers)
+	}
+	if with.Unanswered > e.Unanswered {
+		o.fail("no GEO answer at all with Tandem for %v, expected at most %v", with.Unanswered, e.Unanswered)
+	}
+	if without.Wrong < e.AloneAtLeast {
+		o.fail("wrong GEO answers without Tandem for %v, expected at least %v", without.Wrong, e.AloneAtLeast)
 	}
 }
 

@@ -65,7 +65,7 @@ func With(ctx context.Context, sc lab.Scenario, o Options) (Outcome, lab.Outage,
 		return snap.Record.Job.State.String()
 	}, Backups: func() map[string]int {
 		return keptBackups(context.WithoutCancel(ctx), container.Vault(nil))
-	}, Alarmed: func() string {
+	}, Topology: topologyOf(ctx, journal), Alarmed: func() string {
 		snap, err := journal.Load(context.WithoutCancel(ctx), pairName)
 		switch {
 		case err != nil:

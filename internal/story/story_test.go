@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"tandem/internal/lab"
 	"tandem/internal/pair"
@@ -40,26 +42,6 @@ func collectLess(t *testing.T) {
 	t.Helper()
 	was := debug.SetGCPercent(400)
 	t.Cleanup(func() { debug.SetGCPercent(was) })
-}
-
-// half plays a story's half with the program, before fifty clients at most, and
-// takes what it expects of the load balancer alone for granted. The race detector
-// makes that half eight times slower, and the other half has nothing of the program
-// to be watched; without the detector both are played in full.
-func half(t *testing.T, sc lab.Scenario, seed uint64) (out Outcome) {
-	t.Helper()
-	sc.Clients.Count = min(sc.Clients.Count, 50)
-	synctest.Test(t, func(t *testing.T) {
-		var measured lab.Outage
-		var events []string
-		var err error
-		if out, measured, events, err = With(context.WithoutCancel(t.Context()), sc, Options{Seed: seed}); err != nil {
-			t.Fatal(err)
-		}
-		judge(sc, &out, measured, lab.Outage{Total: sc.Expect.Outage.AloneAtLeast, Split: sc.Expect.SplitWithout}, events)
-	})
-	out.Passed = len(out.Failures) == 0
-	return out
 }
 
 // TestStories plays every story and demands what it expects.
@@ -181,6 +163,32 @@ func TestAStoryMayWantBlindness(t *testing.T) {
 			judge(lab.Scenario{Expect: lab.Expect{Blind: tt.wants}}, &o, lab.Outage{}, lab.Outage{}, nil)
 			if got := len(o.Failures) > 0; got != tt.fails {
 				t.Errorf("fails %v: %v, want %v", got, o.Failures, tt.fails)
+			}
+		})
+	}
+}
+
+// TestAStoryMayWantRightAnswersOfGEO: with the program no longer than it says, and
+// without it no less.
+func TestAStoryMayWantRightAnswersOfGEO(t *testing.T) {
+	wants := lab.ExpectGEO{WrongAnswers: time.Minute, Unanswered: time.Second, AloneAtLeast: time.Hour}
+	for _, tt := range []struct {
+		name          string
+		geo           *lab.GEO
+		with, without lab.Resolved
+		fails         string
+	}{
+		{"all is as it may be", &lab.GEO{}, lab.Resolved{Wrong: time.Minute, Unanswered: time.Second}, lab.Resolved{Wrong: time.Hour}, ""},
+		{"wrong for too long", &lab.GEO{}, lab.Resolved{Wrong: 2 * time.Minute}, lab.Resolved{Wrong: time.Hour}, "wrong GEO answers with Tandem for 2m0s, expected at most 1m0s"},
+		{"nobody answers", &lab.GEO{}, lab.Resolved{Unanswered: 2 * time.Second}, lab.Resolved{Wrong: time.Hour}, "no GEO answer at all with Tandem for 2s, expected at most 1s"},
+		{"right without it as well", &lab.GEO{}, lab.Resolved{}, lab.Resolved{Wrong: time.Minute}, "wrong GEO answers without Tandem for 1m0s, expected at least 1h0m0s"},
+		{"a story without GEO wants nothing", nil, lab.Resolved{}, lab.Resolved{}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var o Outcome
+			judge(lab.Scenario{GEO: tt.geo, Expect: lab.Expect{GEO: wants}}, &o, lab.Outage{Resolved: tt.with}, lab.Outage{Resolved: tt.without}, nil)
+			if got := strings.Join(o.Failures, ", "); got != tt.fails {
+				t.Errorf("fails with %q, want %q", got, tt.fails)
 			}
 		})
 	}

@@ -8,7 +8,8 @@ import (
 )
 
 // teller is the program's log as the transcript shows it: the line of each pass
-// that stored or did something, and whatever is a warning or worse.
+// that stored or did something, each step of a topology, and whatever is a warning or
+// worse.
 type teller struct {
 	tell  func(event string)
 	attrs []slog.Attr
@@ -41,6 +42,9 @@ func (t teller) Handle(_ context.Context, r slog.Record) error {
 	switch {
 	case r.Message == "pass":
 		t.tell(passWords(facts))
+		return nil
+	case r.Message == "a step of a topology was done":
+		t.tell("topology " + facts["topology"] + ", " + facts["member"] + ": " + facts["what"])
 		return nil
 	case r.Level < slog.LevelWarn:
 		return nil

@@ -51,10 +51,10 @@ func Procedure() job.Procedure {
 		Name: "rest", Title: "the unit that served is set up too", Within: rebootTakes, Do: rest, Undoes: noWayBack,
 	}, job.Step{
 		Name: "verify", Title: "both units work in their modes, and exactly one serves", Within: rebootTakes, Do: verify, Undoes: noWayBack,
-	}, move.Settle())
+	}, move.Settle(), move.Follow())
 	return job.Procedure{
 		Kind: Kind, Title: "set up HA on both units as the pair file says",
-		TakesDrain: true, Drain: drain, Steps: steps,
+		TakesDrain: true, Drain: drain, Mends: true, Steps: steps,
 	}
 }
 
@@ -84,6 +84,9 @@ func preflight(t *job.Turn) job.Verdict {
 	t.Job.Unit = pair.RoleUnknown
 	for _, r := range pair.Roles {
 		rep, _ := t.Told(r)
+		if needsBoot(t, r) && t.Job.By == pair.OwnerTandem {
+			return job.Fail(t.Name(r) + " must be rebooted, which is not done without a person; run tandem configure")
+		}
 		if needsBoot(t, r) && rep.BootedAt.IsZero() {
 			return job.Fail(t.Name(r) + " must be rebooted and does not tell its boot time, so that it could not be recognised; set it up by hand")
 		}
@@ -154,6 +157,9 @@ func rebootOf(r pair.Role) func(*job.Turn) job.Verdict {
 			return job.Wait(t.Name(r) + " is not back yet")
 		case !noted && rep.State != pair.NotConfigured:
 			return job.Skip("its mode did not change")
+		}
+		if t.HeldDown(r.Other()) {
+			return job.Wait(t.Name(r.Other()) + " is held Down in the load balancer, so that this one must stay")
 		}
 		if works(t, r) && !t.Serves(r.Other()) {
 			return job.Wait(t.Name(r.Other()) + " must answer 200 first")

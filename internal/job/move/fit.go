@@ -37,9 +37,9 @@ func (h How) stillFit(t *job.Turn) job.Verdict {
 	case soft(t) && t.Idle(old) && t.Stands(target, pair.AdminUp) && t.Passes(target):
 		return job.Skip(t.Name(old) + " does not answer 200 any more, and " + t.Name(target) + " carries the traffic")
 	case soft(t) && !t.Stands(target, pair.AdminUp):
-		return job.Back("raise", t.Name(target)+" is not Up any more")
+		return job.Back(h.Prefix+"raise", t.Name(target)+" is not Up any more")
 	case soft(t) && !t.Stands(old, pair.AdminDown):
-		return job.Back("drain", t.Name(old)+" is not Down any more")
+		return job.Back(h.Prefix+"drain", t.Name(old)+" is not Down any more")
 	}
 	return h.fitness(t)
 }
@@ -68,7 +68,7 @@ func (h How) fitness(t *job.Turn) job.Verdict {
 	if len(overridden) > 0 {
 		note = "overridden by force: " + strings.Join(overridden, "; ") + "; "
 	}
-	return job.Done(note + t.Name(t.Target()) + " may take over; whether its settings are the same is not known to this release")
+	return job.Done(note + t.Name(t.Target()) + " may take over; " + settings(t))
 }
 
 // objections are what speaks against the target, what cannot be overridden first.
@@ -85,12 +85,26 @@ func (h How) objections(t *job.Turn) []objection {
 	object(!t.BalancersRead(), objection{why: "the load balancer was not read"})
 	object(t.Foreign() != "", objection{why: "an admin state that is not the job's stands: " + t.Foreign(), lasting: true})
 	object(t.NotIn(target) != "", objection{why: t.Name(target) + " is not in pool " + t.NotIn(target), lasting: true})
+	apart := t.In.Record.Settings.Apart(t.In.Definition.Sync, t.Now())
+	object(apart != "", objection{why: apart + "; run tandem sync", forced: true, lasting: true})
 	object(t.In.Record.Units[target.Index()].Probed.Unreached, objection{why: "the load balancer's probe gets no answer from " + t.Name(target)})
 	if def := &t.In.Definition; soft(t) && def.HA.StandbyForwards == pair.ForwardsYes && len(def.Checks) > 0 {
 		object(t.Fails(target), objection{why: t.Name(target) + " fails check " + t.In.Observation.Unit(target).Service.Check, forced: true})
 		object(!t.Passes(target) && !t.Fails(target), objection{why: t.Name(target) + " must pass the pair file's checks", forced: true})
 	}
 	return append(all, h.told(t)...)
+}
+
+// settings say what is known of the settings of both units.
+func settings(t *job.Turn) string {
+	switch s := t.In.Record.Settings; {
+	case s == nil || s.ComparedAt.IsZero():
+		return "its settings were never compared with its partner's"
+	case s.Found.Differences() > 0:
+		return "its settings differ: " + s.Found.String() + ", see tandem drift"
+	default:
+		return "its settings are its partner's, as compared at " + s.ComparedAt.Format("2006-01-02 15:04:05Z")
+	}
 }
 
 // told are the objections by what the units say of themselves.

@@ -78,6 +78,12 @@ func TestWhatMakesATargetFit(t *testing.T) {
 			p := &in.Observation.Balancers[0].Pools[0]
 			p.Members = p.Members[:1]
 		}, pair.StepFailed, pair.StepFailed, "not in pool ilb/one"},
+		{"settings that differ for too long", func(in *pair.Input) {
+			in.Record.Settings = &pair.SettingsRecord{Found: pair.SettingsFound{ToSecond: 2}, Since: noon.Add(-time.Hour), ComparedAt: noon}
+		}, pair.StepFailed, pair.StepDone, "2 to carry to second"},
+		{"settings that differ for a while are said", func(in *pair.Input) {
+			in.Record.Settings = &pair.SettingsRecord{Found: pair.SettingsFound{ToSecond: 2}, Since: noon.Add(-time.Minute), ComparedAt: noon}
+		}, pair.StepDone, pair.StepDone, "its settings differ: 2 to carry to second"},
 		{"a probe that does not reach the target", func(in *pair.Input) { in.Record.Units[1].Probed.Unreached = true }, pair.StepRuns, pair.StepRuns, "probe gets no answer"},
 	}
 	for _, tt := range tests {
@@ -153,6 +159,43 @@ func TestThePreferenceFitsWhoServes(t *testing.T) {
 				if i.Kind != pair.IntentPrefer || i.Prefer != tt.wants {
 					t.Errorf("%s is wanted", i)
 				}
+			}
+		})
+	}
+}
+
+// TestTheFrontEndIsWaitedFor, and not for ever: that it does not answer may have been
+// so before.
+func TestTheFrontEndIsWaitedFor(t *testing.T) {
+	registry, err := job.NewRegistry(job.Procedure{Kind: "follow", Title: "follow", Steps: []job.Step{move.Follow()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name  string
+		front pair.ServiceAnswer
+		began time.Duration // before now
+		state pair.JobState
+	}{
+		{"it answers: the job is done", pair.ServicePassed, 0, pair.JobDone},
+		{"nobody can ask it: the job is done", pair.ServiceUnknown, 0, pair.JobDone},
+		{"it does not answer: the job waits", pair.ServiceFailed, 59 * time.Second, pair.JobRuns},
+		{"and after a minute it is done all the same", pair.ServiceFailed, time.Minute, pair.JobDone},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := fitPair()
+			in.Observation.Front = pair.ServiceSeen{Answer: tt.front, At: noon}
+			j, err := registry.New(job.Request{ID: "edge-000000000001-001", Kind: "follow", By: "anna", At: noon}, &in.Definition)
+			if err != nil {
+				t.Fatal(err)
+			}
+			j.Steps[0].State, j.Steps[0].BeganAt, j.LookedAt = pair.StepRuns, noon.Add(-tt.began), noon
+			j.Gap = pair.Gap{Looks: 3, Failed: 3, Broken: true}
+			in.Record.Job = &j
+			got := registry.Propose(in).Job
+			if got.State != tt.state || got.State == pair.JobDone && got.Gap.Broken != (tt.front != pair.ServicePassed) {
+				t.Errorf("the job is %s: %s", got.State, got.Why)
 			}
 		})
 	}

@@ -34,6 +34,8 @@ const (
 	oddFor = time.Minute
 	// goneFor is how long the old unit must be silent to count as gone by itself.
 	goneFor = 15 * time.Second
+	// followsWithin is how long the load balancer may take to find the unit that serves.
+	followsWithin = time.Minute
 	// landsWithin is how long an admin state may take to be seen in the data path.
 	landsWithin = 8 * time.Minute
 )
@@ -45,6 +47,8 @@ type How struct {
 	// ByReboot moves it by a reboot of the old unit in either direction, because
 	// that unit must be rebooted anyway.
 	ByReboot bool
+	// Prefix begins the names of the steps, for a job that moves the state twice.
+	Prefix string
 	// Before are steps right before the move, for what only a unit without traffic
 	// can bear.
 	Before []job.Step
@@ -71,11 +75,11 @@ func Steps(how How) []job.Step {
 			Undoes: "the admin state of the target goes back to None",
 		},
 		{
-			Name: "drain", Title: "the old unit takes no new connections", Within: landsWithin, Do: drain,
+			Name: "drain", Title: "the old unit takes no new connections", Within: landsWithin, Do: how.drain,
 			Undoes: "the admin state of the old unit goes back to None",
 		},
 		{
-			Name: "soak", Title: "the target carries the traffic, and the old unit's connections have ended", Within: Soak + time.Minute, Drains: true, Do: soak,
+			Name: "soak", Title: "the target carries the traffic, and the old unit's connections have ended", Within: Soak + time.Minute, Drains: true, Do: how.soak,
 			Undoes: "nothing more than the admin states was changed",
 		},
 		{
@@ -91,6 +95,9 @@ func Steps(how How) []job.Step {
 		Name: "release", Title: "the load balancer follows the units by itself again", Within: landsWithin, Do: release,
 		Undoes: "the admin states go back when the units' own answers agree with them",
 	})
+	for n := range steps {
+		steps[n].Name = how.Prefix + steps[n].Name
+	}
 	if how.Needed == nil {
 		return steps
 	}
@@ -214,7 +221,7 @@ func raise(t *job.Turn) job.Verdict {
 
 // drain sets the old unit Down, once its partner is proved to take its place
 // everywhere.
-func drain(t *job.Turn) job.Verdict {
+func (h How) drain(t *job.Turn) job.Verdict {
 	old, target := t.Old(), t.Target()
 	t.Soon(2 * time.Second)
 	switch {
@@ -223,7 +230,7 @@ func drain(t *job.Turn) job.Verdict {
 	case t.Moved():
 		return job.Skip("the active state has moved by itself")
 	case !t.Serves(target) && !t.Stands(target, pair.AdminUp):
-		return job.Back("raise", t.Name(target)+" is not Up any more")
+		return job.Back(h.Prefix+"raise", t.Name(target)+" is not Up any more")
 	case t.Steady(t.Idle(old), goneFor):
 		return job.Skip(t.Name(old) + " does not answer 200 any more")
 	case t.Stands(old, pair.AdminDown):
@@ -240,7 +247,7 @@ func drain(t *job.Turn) job.Verdict {
 }
 
 // soak waits for what only time shows, and for the connections of the old unit.
-func soak(t *job.Turn) job.Verdict {
+func (h How) soak(t *job.Turn) job.Verdict {
 	old, target := t.Old(), t.Target()
 	switch {
 	case !soft(t):
@@ -248,9 +255,9 @@ func soak(t *job.Turn) job.Verdict {
 	case t.Moved(), t.Steady(t.Idle(old), goneFor):
 		return job.Skip(t.Name(old) + " does not answer 200 any more")
 	case !t.Serves(target) && !t.Stands(target, pair.AdminUp):
-		return job.Back("raise", t.Name(target)+" is not Up any more")
+		return job.Back(h.Prefix+"raise", t.Name(target)+" is not Up any more")
 	case !t.Stands(old, pair.AdminDown):
-		return job.Back("drain", t.Name(old)+" is not Down any more")
+		return job.Back(h.Prefix+"drain", t.Name(old)+" is not Down any more")
 	}
 	t.Count()
 	t.Read()

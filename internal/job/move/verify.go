@@ -78,6 +78,24 @@ func settle(t *job.Turn) job.Verdict {
 	return t.Ask("the preference becomes "+want.String()+" on both units", t.Prefer(want)...)
 }
 
+// Follow is the step in which the load balancer finds who serves: its probe needs some
+// seconds more than the units. That it does not is no failure of the job, which has
+// done its part and says so.
+func Follow() job.Step {
+	return job.Step{
+		Name: "follow", Title: "the load balancer's front end answers", Within: followsWithin, Undoes: "nothing was changed",
+		Do: func(t *job.Turn) job.Verdict {
+			switch {
+			case !t.FrontFails():
+				return job.Done("nothing speaks against it")
+			case t.Late():
+				return job.Done("it does not answer after " + followsWithin.String())
+			}
+			return job.Wait("the front end must answer again")
+		},
+	}
+}
+
 // Wrong says what a unit's own words about its HA set-up contradict in the pair
 // file, the preference apart; empty where nothing. It is meant for units that told.
 func Wrong(t *job.Turn, r pair.Role) string {
