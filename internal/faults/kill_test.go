@@ -34,6 +34,7 @@ const (
 	needsDocuments = "it is about whole documents of Resource Manager, of which the light world has but what a fence needs"
 	needsVault     = "it is about backups, which the light world's processes have no place for"
 	needsGEO       = "it is about topologies, whose steps have kill points of their own in the whole world"
+	needsSettings  = "it is about settings, of which the units of the light world have none"
 	needsBlank     = "it is about a unit that was built anew, and those of the light world have neither licences nor services"
 )
 
@@ -51,6 +52,7 @@ var notForTheLight = map[string]string{
 	"edit": needsDocuments, "delete": needsDocuments, "write": needsDocuments, "manager-busy": needsDocuments, "refuse-health": needsDocuments,
 	"replace": needsBlank, "restore-unit": needsBlank,
 	"backup": needsVault, "restore": needsVault, "refuse-backups": needsVault, "allow-backups": needsVault, "kill-after-backup": needsVault,
+	"at-unit": needsSettings, "many-services": needsSettings, "keep-backup": needsSettings, "sync": needsSettings, "choose": needsSettings, "block-sync": needsSettings, "unblock-sync": needsSettings,
 	"geo-apply": needsGEO, "geo-cancel": needsGEO, "geo-serve": needsGEO,
 }
 

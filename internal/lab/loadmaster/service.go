@@ -835,3 +835,32 @@ func (u *Unit) ports() []int {
 	}
 	return ports
 }
+
+// follow gives the services on the unit's own address the one that it has by now:
+// Azure's DHCP may bring another with a new life. Whether they follow is not
+// documented; a unit whose services stay would serve nobody until a person has
+// changed each. u.mu is held.
+func (u *Unit) follow() {
+	was, is := u.address, u.host.Addr().String()
+	u.address = is
+	if was == "" || was == is {
+		return
+	}
+	moved := func(address string) string {
+		if address == was {
+			return is
+		}
+		return address
+	}
+	services := u.shelf(classServices)
+	for _, vs := range slices.Clone(services.items) {
+		services.remove(vs.Key)
+		for _, name := range []string{"vsaddress", "followvsid"} {
+			if value, set := vs.Values[name]; set {
+				vs.Values[name] = atAddress(value, moved)
+			}
+		}
+		vs.Key = serviceKey(vs.Values["vsaddress"], vs.Values["vsport"], vs.Values["protocol"])
+		services.put(vs)
+	}
+}

@@ -156,6 +156,7 @@ type Unit struct {
 	misses      int
 	activeSince time.Time
 	limiter     limiter
+	address     string      // the own one, as of the newest life
 	published   []int       // ports of the services, as far as they work without a reboot
 	served      map[int]int // requests by service port
 	open        map[int]int // connections of the moment, by service port
@@ -363,6 +364,7 @@ func (u *Unit) begin() (context.Context, *life) {
 	u.firmware = u.installed
 	u.polled, u.misses, u.activeSince = false, 0, time.Time{}
 	u.limiter, u.served = limiter{}, map[int]int{}
+	u.follow()
 	u.published, u.waitsForReboot = u.ports(), false
 	u.recallPartners()
 	// Every boot has its own boottime, which counts in seconds.
