@@ -60,7 +60,7 @@ build: ## build bin/tandem for this machine
 # count against their timeout. They run make as a person does, not as a part of
 # this one.
 # The race detector makes everything several times slower. It watches the half of
-# each story that has the program in it, a tenth of the random faults, and few of
+# the shorter stories that has the program in it, a tenth of the random faults, and few of
 # the deaths, open questions and fields that drift; without it these are in full.
 test: need-cc $(AZURITE) build ## run all tests, with the race detector and in random order
 	env -u MAKELEVEL -u MAKEFLAGS CGO_ENABLED=1 go test -race -shuffle=on -timeout $(TESTTIMEOUT) ./...

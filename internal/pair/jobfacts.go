@@ -101,6 +101,9 @@ func advance(in *Input, d *Decision, _ choice) {
 		renew(in, d, choice{})
 	}
 	wanted := slices.Clone(p.Intents)
+	if !Licensed(&in.Definition, LeverJob, p.Job.By, d.Facts.Stance) {
+		wanted = nil // it is undone, and even a preference is nobody's wish by now (DESIGN promise 3)
+	}
 	for n := range wanted {
 		i := &wanted[n]
 		i.By, i.Job = p.Job.By, p.Job.ID

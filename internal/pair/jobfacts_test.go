@@ -371,3 +371,29 @@ func TestTheActiveStateIsMovedWhereThatIsWanted(t *testing.T) {
 		})
 	}
 }
+
+// TestAJobOfOurOwnThatTheModeForbidsWantsNothingMore: its undoing sets back a
+// preference, which is an action too (DESIGN promise 3). A person's job is undone in
+// every mode.
+func TestAJobOfOurOwnThatTheModeForbidsWantsNothingMore(t *testing.T) {
+	for _, tt := range []struct {
+		name, by string
+		mode     Mode
+		want     int
+	}{
+		{"ours in mode observe", OwnerTandem, Observe, 0},
+		{"ours in mode auto", OwnerTandem, Auto, 1},
+		{"a person's in mode observe", "ann", Observe, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			in := lasting(Healthy, withBalancer(observed(at(CheckServing, Active), at(CheckIdle, Standby)), AdminNone))
+			in.Definition.Mode = tt.mode
+			in.Record.Job = &Job{ID: "j", Kind: "configure", By: tt.by, State: JobUndoes}
+			in.Proposal = &Proposal{Job: *in.Record.Job, Intents: []Intent{{Kind: IntentPrefer, Unit: First, Prefer: PreferFirst}}}
+			d := Decide(&in)
+			if d.Row != "job" || len(d.Intents) != tt.want {
+				t.Errorf("row %s with intents %v, want job with %d", d.Row, d.Intents, tt.want)
+			}
+		})
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"tandem/internal/lab"
 )
@@ -14,6 +15,9 @@ import (
 // detector makes them eight times slower, and what it watches is alike in all of
 // them; make test plays all of them without it.
 const oneOf = 4
+
+// longest is the longest story that is played with it; three of four are shorter.
+const longest = 15 * time.Minute
 
 // watched is how TestStories plays a story.
 var watched = half
