@@ -65,6 +65,7 @@ build: ## build bin/tandem for this machine
 test: need-cc $(AZURITE) build ## run all tests, with the race detector and in random order
 	env -u MAKELEVEL -u MAKEFLAGS CGO_ENABLED=1 go test -race -shuffle=on -timeout $(TESTTIMEOUT) ./...
 	go test -run 'TestRandomFaults|TestKillPoints|TestStories|TestEvery|TestAJob' -timeout $(TESTTIMEOUT) ./internal/faults ./internal/story
+	go test -run 'CarriedOn' ./internal/control
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## run the linters and check the formatting

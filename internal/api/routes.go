@@ -51,7 +51,7 @@ func (s *server) routes() []endpoint {
 		{"PUT", "/api/geo/{topology}", RoleOperator, s.applyGeo, "applyTopology", "Bring a GEO topology about: the one in the file, or the one that was applied last once more.", []string{"dryRun"}, reflect.TypeFor[GeoAsk](), reflect.TypeFor[GeoTopology]()},
 		{"GET", "/api/geo/{topology}/verify", RoleReader, s.verifyGeo, "verifyTopology", "Compare a GEO topology with what its units hold now.", nil, nil, reflect.TypeFor[GeoVerified]()},
 		{"POST", "/api/geo/{topology}/cancel", RoleOperator, s.cancelGeo, "cancelTopology", "End the run of a GEO topology. What was written stays.", nil, reflect.TypeFor[GeoAsk](), reflect.TypeFor[GeoTopology]()},
-		{"POST", "/api/geo/verify", RoleReader, s.verifyGeoFile, "verifyTopologyFile", "Compare the GEO topology of a file with what its units hold now.", nil, reflect.TypeFor[GeoAsk](), reflect.TypeFor[GeoVerified]()},
+		{"POST", "/api/geo/verify", RoleOperator, s.verifyGeoFile, "verifyTopologyFile", "Compare the GEO topology of a file with what its units hold now.", nil, reflect.TypeFor[GeoAsk](), reflect.TypeFor[GeoVerified]()},
 		{"GET", "/api/pairs/{pair}/backups", RoleReader, s.backups, "listBackups", "The backups of a pair that are kept, and how they stand.", nil, nil, reflect.TypeFor[BackupList]()},
 		{"POST", "/api/pairs/{pair}/restore", RoleOperator, s.restore, "restoreBackup", "Put parts of a backup on a unit.", []string{"dryRun", keyHeader}, reflect.TypeFor[RestoreAsk](), reflect.TypeFor[RestoreAsked]()},
 	}

@@ -93,10 +93,10 @@ type Options struct {
 	// is how; nil refuses.
 	Jobs  Jobs
 	Works Works
-	// GEO reads and writes what units hold of GEO; nil refuses. Topologies are told when
-	// the unit that serves changes; nil tells nobody.
+	// GEO reads and writes what units hold of GEO; nil refuses. Topologies knows who is
+	// in one; nil says that nobody is.
 	GEO        GEO
-	Topologies Listener
+	Topologies Memberships
 	// Backups is where backups are kept, and Copies takes and restores them; nil
 	// refuses.
 	Backups Backups

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
 	"tandem/internal/balancer"
+	"tandem/internal/geo"
 	"tandem/internal/pair"
 )
 
@@ -217,8 +219,16 @@ func (c *Controller) plan(ctx context.Context, d pair.Definition, around balance
 	if err != nil {
 		return balancer.Plan{}, nil, err
 	}
+	if around.Members, err = c.others(ctx, d.Name); err != nil {
+		return balancer.Plan{}, nil, err // rules of theirs must not look as if nobody wanted them
+	}
+	if len(around.Members) > 0 {
+		around.TunnelPort = geo.TunnelPort
+	}
+	untold := around
+	untold.CheckPorts = c.Surroundings.CheckPorts
 	var plan balancer.Plan
-	want, refusals := balancer.Compile(&d, w, c.Surroundings)
+	want, refusals := balancer.Compile(&d, w, untold)
 	if len(refusals) == 0 {
 		if plan, err = balancer.Compare(want, w); err != nil || plan.Empty() {
 			return plan, nil, err
@@ -229,6 +239,21 @@ func (c *Controller) plan(ctx context.Context, d pair.Definition, around balance
 		return balancer.Plan{V: balancer.PlanVersion, Pair: d.Name}, refusals, nil
 	}
 	return plan, nil, nil
+}
+
+// others are the units of the other members of a pair's GEO topology.
+func (c *Controller) others(ctx context.Context, name string) (out []netip.Prefix, err error) {
+	if c.Topologies == nil {
+		return nil, nil
+	}
+	addresses, err := c.Topologies.Others(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("find the GEO topology of pair %s: %w", name, err)
+	}
+	for _, a := range addresses {
+		out = append(out, netip.PrefixFrom(a, a.BitLen()))
+	}
+	return out, nil
 }
 
 // readWorld reads what has to be known of Azure to compare a pair with its file,

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"tandem/internal/pair"
@@ -15,9 +16,13 @@ type GEO interface {
 	SetGEO(ctx context.Context, u pair.Unit, w pair.GEOWrite) (pair.GEOSeen, error)
 }
 
-// Listener hears that another unit of a pair serves than before.
-type Listener interface {
+// Memberships knows the GEO topologies that pairs are members of.
+type Memberships interface {
+	// PairMoved hears that another unit of a pair serves than before.
 	PairMoved(ctx context.Context, name string)
+	// Others are the addresses by which a pair's units know the other members of its
+	// topology, none where it is in none.
+	Others(ctx context.Context, name string) ([]netip.Addr, error)
 }
 
 // askGEO asks a unit what it holds of GEO, for a job.

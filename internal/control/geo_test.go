@@ -2,7 +2,9 @@ package control_test
 
 import (
 	"context"
+	"errors"
 	"net/netip"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -16,6 +18,8 @@ type geoUnits struct {
 	wrote []string
 	err   error
 	moved []string // pairs of which topologies were told
+	// others are the units of the other members.
+	others []netip.Addr
 }
 
 func (g *geoUnits) GEO(context.Context, pair.Unit) (pair.GEOSeen, error) {
@@ -28,6 +32,37 @@ func (g *geoUnits) SetGEO(_ context.Context, u pair.Unit, _ pair.GEOWrite) (pair
 }
 
 func (g *geoUnits) PairMoved(_ context.Context, name string) { g.moved = append(g.moved, name) }
+
+func (g *geoUnits) Others(context.Context, string) ([]netip.Addr, error) { return g.others, g.err }
+
+// TestTheSecurityGroupLetsTheOtherMembersIn: what a pair must let in depends on its
+// topology, and a topology that cannot be read is not one without members.
+func TestTheSecurityGroupLetsTheOtherMembersIn(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		m := newMender(t, func(d *pair.Definition) { d.SecurityGroup.Name = "nsg-edge" })
+		g := &geoUnits{others: []netip.Addr{netip.MustParseAddr("172.24.1.7")}}
+		m.Topologies = g
+		plan, refusals, err := m.Plan(t.Context(), m.w.load().Definition)
+		if err != nil || len(refusals) > 0 {
+			t.Fatal(refusals, err)
+		}
+		var writes string
+		for _, s := range plan.Steps {
+			for _, c := range s.Changes {
+				writes += c.Path + " " + string(c.To) + "\n"
+			}
+		}
+		for rule, port := range map[string]string{"geo-tunnel": "22", "geo-dns-tcp": "53", "geo-dns-udp": "53"} {
+			if !regexp.MustCompile(`(?m)--` + rule + `\].*"sourceAddressPrefix":"172\.24\.1\.7".*"destinationPortRange":"` + port + `"`).MatchString(writes) {
+				t.Errorf("no rule %s for port %s in\n%s", rule, port, writes)
+			}
+		}
+		g.err = pair.ErrUnreachable
+		if _, _, err := m.Plan(t.Context(), m.w.load().Definition); !errors.Is(err, pair.ErrUnreachable) {
+			t.Errorf("without the topology: %v", err)
+		}
+	})
+}
 
 // TestGEOIsWrittenOnTheUnitThatServesAlone: the job wants it in every row; whether it is
 // done is the guard's word, and that it was submitted is remembered with it.

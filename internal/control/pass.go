@@ -180,9 +180,12 @@ func (p *pass) carryOut(ctx context.Context) (err error) {
 		if err := p.commit(ctx); err != nil {
 			return err
 		}
-		p.tellTopologies(ctx)
 	}
-	if err := errors.Join(p.act(ctx), p.deliver(ctx)); err != nil {
+	err = errors.Join(p.act(ctx), p.deliver(ctx))
+	if !p.d.Quiet() {
+		p.tellTopologies(ctx) // who serves is stored; what is more urgent was done before
+	}
+	if err != nil {
 		return err
 	}
 	return p.release(ctx)

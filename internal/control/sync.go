@@ -38,7 +38,7 @@ var errNoSettings = fmt.Errorf("settings are neither read nor written here: %w",
 // compares reports whether this pass may decide to compare settings: that is due, and it
 // has the process's only place for what takes long and much memory (see spare).
 func (p *pass) compares() bool {
-	return p.Settings != nil && p.Documents != nil && pair.CompareWanted(&p.in) && p.claim()
+	return p.Settings != nil && p.Documents != nil && !p.atWork() && pair.CompareWanted(&p.in) && p.claim()
 }
 
 // compared is what a comparison found, for the record.
@@ -49,6 +49,7 @@ type compared struct {
 	found            pair.SettingsFound
 	oldest, newest   time.Time
 	ids              map[string]time.Time // of the differences
+	anew             bool                 // what was common is not known any more
 	settled          bool                 // a conflict of the comparison before is none any more
 	work             *pair.SettingsWork   // for a job
 	fate             pair.StandbyWrites   // of the one write that a job made on a standby
@@ -87,6 +88,8 @@ func (p *pass) compareSettings(ctx context.Context, i *pair.Intent) (time.Durati
 		return 0, false, once{err}
 	}
 	found.settled = settledConflict(before, &found)
+	s := p.snap.Record.Settings
+	found.anew = s != nil && s.Base != "" && len(c.Base.Classes) == 0
 	if i.Job != "" {
 		found.work, found.fate = p.planSync(c, &result, found.comparison)
 	}
@@ -240,8 +243,11 @@ func wasCompared(p *pass, rec *pair.Record, i pair.Intent) {
 	if !f.newest.IsZero() {
 		now.Settles = f.newest.Add(pair.VendorSyncTakes)
 	}
-	if f.found.Differences() == 0 {
+	switch {
+	case f.found.Differences() == 0:
 		now.AlikeAt = f.at
+	case f.anew:
+		now.AlikeAt = time.Time{} // what differs is for a person
 	}
 	now.Failures, now.TriedAt, now.Why = 0, time.Time{}, ""
 	if f.settled && was != nil {

@@ -86,6 +86,11 @@ func (p *pass) circumstances(c *settings.Comparison, r *settings.Result, owed bo
 			around.Pending |= f.Class.Part()
 		}
 	}
+	for _, c := range r.Unread { // nobody knows what a restore would overwrite there
+		if slices.Contains(settings.Everyday(), c) {
+			around.Pending |= c.Part()
+		}
+	}
 	around.OwnAddresses = settings.PartsWithOwnAddresses([2]*settings.Snapshot{&c.First, &c.Second}[active.Index()])
 	if s := p.snap.Record.Settings; s != nil {
 		around.Writes = map[pair.StandbyWrites]settings.Lasting{

@@ -250,6 +250,17 @@ func (t *Topologies) PairMoved(ctx context.Context, name string) {
 	}
 }
 
+// Others are the addresses by which the units of a pair know those of the other
+// members of its topology, in order.
+func (t *Topologies) Others(ctx context.Context, name string) (out []netip.Addr, err error) {
+	all, err := t.Store.Topologies(ctx)
+	for _, snap := range all {
+		out = append(out, snap.Record.Topology.Others(name)...)
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return slices.Compact(out), err
+}
+
 // Wake has a topology looked at now. If that is lost, the sweep does.
 func (t *Topologies) Wake(ctx context.Context, name string) {
 	m := pair.Message{V: 1, Kind: "wake", Topologies: []string{name}, Cause: pair.Cause{Kind: pair.CausePerson}}

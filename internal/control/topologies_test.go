@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -58,13 +59,18 @@ type sitePair struct {
 
 // siteEffects lets one effect go wrong, and its worker die of that.
 type siteEffects struct {
-	n, at int
-	fate  fate
-	dead  bool
-	what  []string
+	at   int
+	fate fate
+
+	mu   sync.Mutex // guards the rest: a pass has effects on several units at once
+	n    int
+	dead bool
+	what []string
 }
 
 func (fx *siteEffects) do(what string, f func() error) error {
+	fx.mu.Lock()
+	defer fx.mu.Unlock()
 	if fx.dead {
 		return fmt.Errorf("the worker is dead: %w", pair.ErrUnreachable)
 	}
@@ -517,7 +523,7 @@ func TestATopologysPassIsCarriedOnAfterEachEffect(t *testing.T) {
 	if len(what) < 20 {
 		t.Fatalf("a whole run has the effects %v", what)
 	}
-	for n := range what {
+	for n := 0; n < len(what); n += oneOf {
 		for _, f := range []fate{failed, unknown} {
 			t.Run(fmt.Sprintf("effect %d, %s, %v", n+1, what[n], f), func(t *testing.T) {
 				w := story(t, &siteEffects{at: n + 1, fate: f})

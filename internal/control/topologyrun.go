@@ -108,6 +108,8 @@ func (p *topologyPass) obstacle(s *site) string {
 		return "the pair is held by " + rec.Pause.Owner
 	case j.Running():
 		return "the pair has another job, " + j.Kind + " " + j.ID
+	case j.Unheeded() && s.job(p.snap.Record.Topology.Name) == nil:
+		return "the pair's job " + j.ID + " failed, and nobody has taken note (tandem ack)"
 	case rec.Situation != pair.Healthy && s.rec.Owes == geo.OwesReboot:
 		return "the pair is " + rec.Situation.String()
 	}
@@ -143,6 +145,9 @@ func (p *topologyPass) restartPhase() (busy bool) {
 	owing := slices.DeleteFunc(p.acts(), func(s *site) bool { return !s.isPair() || s.rec.Owes != geo.OwesReboot || p.left(s) })
 	if s := p.restarting(); s != nil {
 		return true
+	}
+	if slices.ContainsFunc(p.sites, func(s *site) bool { return s.unread }) {
+		return true // it may be the one that is being restarted
 	}
 	for _, s := range owing {
 		if why, lasts := p.unwell(s); why != "" {
@@ -183,8 +188,9 @@ func (p *topologyPass) over(s *site) bool {
 
 // unwell says why a pair is not restarted now: itself or another pair of the topology
 // is not healthy, or at work otherwise. lasts: it has been so for long, and the rest of
-// the topology goes on meanwhile. A pair that was unwell for long, or whose job waits,
-// does not keep the other ones from being restarted; one that is being moved does.
+// the topology goes on meanwhile. A pair of which one unit has been gone for long, or
+// whose job waits, does not keep the other ones from being restarted; one that is being
+// moved does, and one whose site may be down.
 func (p *topologyPass) unwell(s *site) (why string, lasts bool) {
 	long := func(o *site) bool { return p.now().Sub(o.snap.Record.Since) >= pairPatience }
 	if is := s.snap.Record.Situation; is != pair.Healthy {
@@ -196,7 +202,7 @@ func (p *topologyPass) unwell(s *site) (why string, lasts bool) {
 		case o == s || !o.isPair() || o.gone:
 		case rec.Job.Running() && rec.Job.Kind != kindGEO && (rec.Job.Committed || p.now().Sub(rec.Job.At) < pairPatience):
 			return "pair " + o.member.Pair + " is at work: " + rec.Job.Kind, false
-		case rec.Situation != pair.Healthy && !long(o):
+		case rec.Situation != pair.Healthy && (rec.Situation != pair.Degraded || !long(o)):
 			return "pair " + o.member.Pair + " is " + rec.Situation.String(), false
 		}
 	}

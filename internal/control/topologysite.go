@@ -25,6 +25,8 @@ type site struct {
 	unit pair.Unit     // whom to ask
 	seen pair.GEOSeen
 	away string // why it was not asked, or did not answer
+	// unread: the record of the pair could not be read, so that nothing is known of it.
+	unread bool
 
 	steps []geo.Step
 }
@@ -151,7 +153,7 @@ func (p *topologyPass) find(ctx context.Context, s *site) {
 		s.away = "pair " + s.member.Pair + " is not defined any more"
 		return
 	case err != nil:
-		s.away = "its record could not be read: " + err.Error()
+		s.away, s.unread = "its record could not be read: "+err.Error(), true
 		return
 	}
 	s.snap = snap
@@ -216,7 +218,7 @@ func (p *topologyPass) learn() {
 	rec := &p.snap.Record
 	for _, s := range p.sites {
 		if s.isPair() {
-			s.learnOfJob(rec.Topology.Name)
+			s.learnOfJob(rec)
 		}
 		if s.rec.Owes == geo.OwesReboot && !rec.Run.State.Open() {
 			s.rec.Owes = geo.OwesSubmit // the run was cancelled, and nothing is restarted without one
@@ -242,11 +244,13 @@ func (p *topologyPass) forget() {
 // learnOfJob takes in how far the pair's job has come, and once how it ended. Which job
 // it is stands in the pair's record alone: a pass that began one may not have lived to
 // remember that.
-func (s *site) learnOfJob(topology string) {
+//
+// A job that a person cancelled says nothing of another run than its own.
+func (s *site) learnOfJob(rec *geo.Record) {
 	if s.snap.Version == "" {
 		return // it could not be read
 	}
-	j := s.job(topology)
+	j := s.job(rec.Topology.Name)
 	if j == nil {
 		s.rec.Job, s.rec.Failed = "", "" // another job has taken its place
 		return
@@ -262,6 +266,7 @@ func (s *site) learnOfJob(topology string) {
 		s.rec.Job = j.ID
 	case j.State == pair.JobDone:
 		s.rec.Failed, s.rec.Note = "", ""
+	case j.State == pair.JobCancelled && (!rec.Run.State.Open() || j.At.Before(rec.Run.At)):
 	case !j.Acknowledged:
 		s.rec.Failed = fmt.Sprintf("job %s is %s: %s", j.ID, j.State, j.Why)
 	}

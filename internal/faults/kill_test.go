@@ -33,8 +33,8 @@ var everyKill = flag.Bool("kills", false, "stop a story's pass after each of its
 const (
 	needsDocuments = "it is about whole documents of Resource Manager, of which the light world has but what a fence needs"
 	needsVault     = "it is about backups, which the light world's processes have no place for"
-	needsGEO       = "it is about topologies, whose steps have kill points of their own in the whole world"
-	needsSettings  = "it is about settings, of which the units of the light world have none"
+	needsGEO       = "it is about topologies, whose kill points are in internal/control and internal/job"
+	needsSettings  = "it is about settings, of which the units of the light world have none; their kill points are in internal/control"
 	needsBlank     = "it is about a unit that was built anew, and those of the light world have neither licences nor services"
 )
 
@@ -65,8 +65,11 @@ func wholeOnly(sc lab.Scenario) string {
 		}
 	}
 	for _, row := range sc.Expect.Decisions {
-		if strings.HasPrefix(row, "repair") {
+		switch {
+		case strings.HasPrefix(row, "repair"):
 			return needsDocuments
+		case strings.HasPrefix(row, "sync"), row == "settings-differ":
+			return needsSettings
 		}
 	}
 	return ""

@@ -10,9 +10,14 @@ package geo
 
 import (
 	"net/netip"
+	"slices"
 
 	"tandem/internal/pair"
 )
+
+// TunnelPort is the port of the tunnel between partners where nobody has set another
+// one (geosshport, loadmaster.md 4.4).
+const TunnelPort = 22
 
 // MostMembers is how many members a topology has at most. What limits them is
 // a name that all of them serve: it has one map for each cluster, and there are
@@ -116,6 +121,20 @@ func (m Member) Units() []netip.Addr {
 		return []netip.Addr{m.Standalone}
 	}
 	return []netip.Addr{m.First, m.Second}
+}
+
+// Others returns the addresses by which the units of a pair know those of the other
+// members, none where the pair is no member.
+func (t Topology) Others(name string) (out []netip.Addr) {
+	if !slices.ContainsFunc(t.Members, func(m Member) bool { return m.Pair == name }) {
+		return nil
+	}
+	for _, m := range t.Members {
+		if m.Pair != name {
+			out = append(out, m.Known()...)
+		}
+	}
+	return slices.DeleteFunc(out, func(a netip.Addr) bool { return !a.IsValid() })
 }
 
 // Known returns the addresses under which the other members know the units, in

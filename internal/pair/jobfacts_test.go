@@ -327,6 +327,7 @@ func TestTheActiveStateIsMovedWhereThatIsWanted(t *testing.T) {
 		{"managed: not before the hold", secondServes, []func(*Input){managed, func(in *Input) { in.Record.Since = noon.Add(-time.Minute) }}, "move-held", RoleUnknown},
 		{"managed: not so soon after the last move", secondServes, []func(*Input){managed, func(in *Input) { in.Record.Moves = []time.Time{noon.Add(-time.Minute)} }}, "move-held", RoleUnknown},
 		{"managed: not after a move of ours that failed", secondServes, []func(*Input){managed, failedBy(OwnerTandem, false)}, "job-failed", RoleUnknown},
+		{"managed: a job of ours that failed and moves nothing is not in the way", secondServes, []func(*Input){managed, failedBy(OwnerTandem, false), func(in *Input) { in.Record.Job.Kind = "configure" }}, "move", First},
 		{"managed: but when a person has taken note", secondServes, []func(*Input){managed, failedBy(OwnerTandem, true)}, "move", First},
 		{"managed: what failed for a person is another thing", secondServes, []func(*Input){managed, failedBy("ada", false)}, "move", First},
 		{"trouble: not after a move of ours that failed", firstServes, []func(*Input){threat(First), failedBy(OwnerTandem, false)}, "job-failed", RoleUnknown},

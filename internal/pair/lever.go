@@ -155,10 +155,13 @@ func chooseForSituation(in *Input, d *Decision) choice {
 	}
 }
 
+// moveKind is the kind of the job that IntentMove begins.
+const moveKind = "switchover"
+
 // moveFailed reports whether a move of our own has failed and nobody has taken note
 // of that: what could not be done is not begun again and again.
 func moveFailed(rec *Record) bool {
-	return rec.Job != nil && rec.Job.By == OwnerTandem && rec.Job.State == JobFailed && !rec.Job.Acknowledged
+	return rec.Job != nil && rec.Job.Kind == moveKind && rec.Job.By == OwnerTandem && rec.Job.State == JobFailed && !rec.Job.Acknowledged
 }
 
 // threatened reports whether the platform has announced trouble for a unit's VM

@@ -22,10 +22,12 @@ type NotKept struct {
 	Wanted, Got string // in normal form
 }
 
+// Error has no values: some are secrets of the settings' owner, and errors get into
+// the journal.
 func (e *NotKept) Error() string {
 	switch {
 	case e.Field != "":
-		return fmt.Sprintf("%s: the unit took it, and %s reads %.100q, expected %.100q: %v", e.What, e.Field, e.Got, e.Wanted, pair.ErrConflict)
+		return fmt.Sprintf("%s: the unit took it, and %s reads otherwise: %v", e.What, e.Field, pair.ErrConflict)
 	default:
 		return fmt.Sprintf("%s: the unit took it, and it is %s, expected %s: %v", e.What, e.Got, e.Wanted, pair.ErrConflict)
 	}

@@ -36,7 +36,9 @@ func half(t *testing.T, sc lab.Scenario, seed uint64) (out Outcome) {
 		if out, measured, events, err = With(context.WithoutCancel(t.Context()), sc, Options{Seed: seed}); err != nil {
 			t.Fatal(err)
 		}
-		judge(sc, &out, measured, lab.Outage{Total: sc.Expect.Outage.AloneAtLeast, Split: sc.Expect.SplitWithout}, events)
+		alone := lab.Outage{Total: sc.Expect.Outage.AloneAtLeast, Split: sc.Expect.SplitWithout}
+		alone.Resolved.Wrong = sc.Expect.GEO.AloneAtLeast
+		judge(sc, &out, measured, alone, events)
 	})
 	out.Passed = len(out.Failures) == 0
 	return out

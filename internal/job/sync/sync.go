@@ -202,6 +202,8 @@ func write(t *job.Turn, w *pair.SettingsWork, r pair.Role) job.Verdict {
 	switch {
 	case total == 0:
 		return job.Skip("nothing is written to " + t.Name(r))
+	case w.Next == [2]int{} && !t.Asked() && !t.In.Record.Settings.ChangedAt.IsZero():
+		return job.Back("compare", "somebody changed settings since both units were read")
 	case next >= total && w.Refused > 0:
 		return job.Done(fmt.Sprintf("%d writes to %s, of which %d were not taken: %s", total, t.Name(r), w.Refused, w.Why))
 	case next >= total:
